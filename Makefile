@@ -1,0 +1,110 @@
+# mod_scim: a SCIM 2.0 service provider inside Apache httpd.
+#
+#   make            build build/mod_scim.so and build/scimctl
+#   make run        a SCIM endpoint on 127.0.0.1:8080 (PORT=, STATE=, CONF=)
+#   make check      every test (T=file..., SAN=address,undefined, VALGRIND=1)
+#   make install    DESTDIR=, LIBEXECDIR=, SBINDIR=
+#   make format, make rules, make clean
+#
+# DEV=1 turns warnings into errors.  run and check install what is missing.
+
+SHELL := /bin/bash
+O ?= build$(if $(SAN),/$(subst $(comma),-,$(SAN)))
+comma := ,
+
+CC ?= cc
+APXS ?= $(firstword $(shell command -v apxs2 apxs) apxs)
+PROVE ?= prove
+PKGS := apr-1 apr-util-1 jansson libcrypto libutf8proc libxxhash zlib
+
+WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+        -Wpointer-arith -Wwrite-strings -Wvla -Wundef -Wformat=2 -Wno-unused-parameter
+CFLAGS ?= -O2 -g
+CFLAGS += -std=gnu11 -fPIC -fvisibility=hidden -fno-strict-aliasing -fstack-protector-strong $(WARN)
+CPPFLAGS += -Iinclude -I$(O)/gen -D_GNU_SOURCE -D_FORTIFY_SOURCE=2
+LDFLAGS += -Wl,-z,relro,-z,now
+ifdef DEV
+CFLAGS += -Werror
+endif
+ifdef SAN
+CFLAGS += -fsanitize=$(SAN) -fno-omit-frame-pointer -O1 -U_FORTIFY_SOURCE
+CPPFLAGS := $(filter-out -D_FORTIFY_SOURCE=2,$(CPPFLAGS))
+LDFLAGS += -fsanitize=$(SAN)
+endif
+
+# Asked for only by the rules that need them, so that "make deps" works on a
+# machine that has none of them yet.
+PKG_CFLAGS = $(shell pkg-config --cflags $(PKGS))
+PKG_LIBS = $(shell pkg-config --libs $(PKGS)) -llmdb
+HTTPD_CFLAGS = -isystem $(shell $(APXS) -q INCLUDEDIR)
+
+lib_src := $(wildcard mod_scim/core/*.c mod_scim/kv/*.c mod_scim/store/*.c mod_scim/service/*.c)
+httpd_src := $(wildcard mod_scim/httpd/*.c)
+ctl_src := $(wildcard mod_scim/ctl/*.c)
+unit_src := $(wildcard t/unit/*.c)
+schemas := $(wildcard conf/schemas/*.json)
+
+obj = $(patsubst %.c,$(O)/%.o,$(1))
+units := $(patsubst t/unit/%.c,$(O)/t/unit/%.t,$(filter t/unit/test_%.c,$(unit_src)))
+
+.PHONY: all deps run check install clean format rules
+all: $(O)/mod_scim.so $(O)/scimctl
+
+# A schema document as a C string literal: "conf/schemas/User.json" -> User.inc
+$(O)/gen/%.inc: conf/schemas/%.json
+	@mkdir -p $(@D)
+	sed -e 's/[\\"]/\\&/g' -e 's/.*/"&\\n"/' $< > $@
+
+$(O)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(PKG_CFLAGS) $(CFLAGS) $(EXTRA) -MMD -MP -c -o $@ $<
+
+$(call obj,$(filter mod_scim/core/schema.c,$(lib_src))): $(patsubst conf/schemas/%.json,$(O)/gen/%.inc,$(schemas))
+$(call obj,$(httpd_src)): EXTRA = $(HTTPD_CFLAGS)
+
+$(O)/libscim.a: $(call obj,$(lib_src))
+	rm -f $@
+	$(AR) rcs $@ $^
+
+$(O)/mod_scim.so: $(call obj,$(httpd_src)) $(O)/libscim.a
+	$(CC) -shared $(CFLAGS) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
+
+$(O)/scimctl: $(call obj,$(ctl_src)) $(O)/libscim.a
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
+
+$(O)/t/unit/%.t: $(O)/t/unit/%.o $(O)/libscim.a
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(PKG_LIBS) -lcmocka -lpthread
+
+deps:
+	@t/lib/deps build
+
+run:
+	@t/lib/deps run
+	@$(MAKE) --no-print-directory -s all
+	@O=$(abspath $(O)) PORT=$(or $(PORT),8080) STATE=$(abspath $(or $(STATE),$(O)/state)) CONF=$(CONF) exec t/lib/run
+
+T ?= t/guard t/unit t/http t/idp
+check:
+	@t/lib/deps check
+	@$(MAKE) --no-print-directory all $(units)
+	@SCIM_BUILD=$(abspath $(O)) SCIM_SAN=$(SAN) SCIM_VALGRIND=$(VALGRIND) PROVE="$(PROVE)" \
+	    CMOCKA_MESSAGE_OUTPUT=TAP t/lib/check $(T)
+
+LIBEXECDIR ?= $(shell $(APXS) -q LIBEXECDIR)
+SBINDIR ?= /usr/local/sbin
+INCLUDEDIR ?= /usr/local/include
+install: all
+	install -D -m 644 $(O)/mod_scim.so $(DESTDIR)$(LIBEXECDIR)/mod_scim.so
+	install -D -m 755 $(O)/scimctl $(DESTDIR)$(SBINDIR)/scimctl
+	install -D -m 644 include/mod_scim.h $(DESTDIR)$(INCLUDEDIR)/mod_scim.h
+
+rules:
+	@t/guard/rules.t --print
+
+format:
+	clang-format -i $(lib_src) $(httpd_src) $(ctl_src) $(unit_src) $(wildcard include/*.h include/scim/*.h)
+
+clean:
+	rm -rf build
+
+-include $(wildcard $(O)/mod_scim/*/*.d $(O)/t/unit/*.d)

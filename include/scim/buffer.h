@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Text that grows: what response bodies are put together in, when they are
+ * copied from stored bytes instead of dumped from a tree.
+ */
+#ifndef SCIM_BUFFER_H
+#define SCIM_BUFFER_H
+
+#include <apr_pools.h>
+
+typedef struct scim_buffer {
+    char *data; /* always NUL-terminated; moves when the buffer grows */
+    apr_size_t len;
+    apr_size_t size;
+} scim_buffer;
+
+/* An empty buffer with room for size bytes.  It lives in pool with all that
+ * it holds; large ones give their memory back when the pool is cleared. */
+scim_buffer *scim_buffer_make(apr_size_t size, apr_pool_t *pool);
+
+void scim_buffer_add(scim_buffer *buffer, const void *data, apr_size_t len);
+void scim_buffer_puts(scim_buffer *buffer, const char *text);
+
+/* Adds text as it stands between the quotes of a JSON string (RFC 8259 section
+ * 7), or with them.  text is UTF-8. */
+void scim_buffer_escape(scim_buffer *buffer, const char *text, apr_size_t len);
+void scim_buffer_string(scim_buffer *buffer, const char *text, apr_size_t len);
+
+#endif

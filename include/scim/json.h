@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * JSON for SCIM over Jansson: reading within limits, names without case,
+ * ownership by pools.
+ *
+ * A json_t that a request made is adopted by the request's pool once, at its
+ * root; everything below the root is borrowed.  Functions that return a
+ * "new" json_t that is not adopted say so.  Jansson's allocator is never
+ * replaced: other modules of the same process use it.
+ */
+#ifndef SCIM_JSON_H
+#define SCIM_JSON_H
+
+#include <stdbool.h>
+
+#include <apr_pools.h>
+#include <jansson.h>
+
+#include "scim/error.h"
+
+#define SCIM_JSON_MAX_DEPTH 32        /* arrays and objects within each other */
+#define SCIM_JSON_MAX_KEYS 1000       /* members of one object */
+#define SCIM_JSON_MAX_ELEMENTS 200000 /* values in all */
+
+/* Reads one JSON object.  400 invalidSyntax, with line and column, for
+ * anything that is not one: malformed or truncated text, a BOM, NUL, invalid
+ * UTF-8, a lone surrogate, another type at the top, trailing bytes, a limit
+ * above, and two names in one object that are equal without regard to ASCII
+ * case (RFC 7643 section 2.1).  *out is adopted by result_pool. */
+const scim_error *scim_json_read(json_t **out, const char *bytes, apr_size_t len,
+                                 apr_pool_t *result_pool);
+
+/* Reads bytes that this project wrote itself (store, built-in schemas):
+ * no limits, no check of names.  NULL where they are no JSON object. */
+json_t *scim_json_read_own(const char *bytes, apr_size_t len, apr_pool_t *result_pool);
+
+/* Gives the caller's reference to pool, which drops it when it is cleared.
+ * Returns json, for chaining; NULL is passed through. */
+json_t *scim_json_adopt(json_t *json, apr_pool_t *pool);
+
+/* The compact text of json in result_pool, NUL-terminated; *len its length. */
+char *scim_json_write(const json_t *json, apr_size_t *len, apr_pool_t *result_pool);
+
+/* The member of object whose name equals name without ASCII case; NULL where
+ * there is none.  *key, where not NULL, is the name as it stands. Borrowed. */
+json_t *scim_json_get(const json_t *object, const char *name, const char **key);
+
+/* The string member of that name, or NULL where it is absent or no string. */
+const char *scim_json_string(const json_t *object, const char *name);
+
+/* RFC 7643 section 2.5: null, "" and [] (and an array of nothing but these,
+ * and an object whose members are all unassigned) are "no value". */
+bool scim_json_unassigned(const json_t *value);
+
+/* "a string", "a boolean", "an array" ...: for details. */
+const char *scim_json_kind(const json_t *value);
+
+#endif

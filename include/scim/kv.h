@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An ordered, transactional key-value engine.
+ *
+ * The model.  Keys are strings of 1 to SCIM_KV_MAX_KEY bytes, ordered by
+ * memcmp, then by length; values are strings of 0 to SCIM_KV_MAX_VALUE bytes.
+ * A *view* reads one unchanging state of the whole store.  An *update* runs a
+ * function that reads its own writes; when it returns SCIM_KV_OK all it wrote
+ * becomes durable and visible at once, and only then does the call return;
+ * otherwise nothing does.  Updates are serialised.
+ *
+ * A mutation has two halves.  The caller *prepares* in a view, on its own
+ * thread: parses, validates, serialises.  It *applies* in an update: compares
+ * revisions and unique keys, then puts bytes that are ready.  The contract of
+ * a function given to update, which lets several callers share one commit:
+ *
+ *   - after its first write it must not fail (reads may follow writes);
+ *   - it may be run again from the start, by another thread: it has no effects
+ *     outside its transaction and its baton, and overwrites what an earlier
+ *     run left in the baton;
+ *   - it allocates from scim_kv_scratch only, never from an APR pool, and
+ *     touches nothing thread-local.
+ *
+ * Engines know nothing of resources, tenants or the wire.  Every call that
+ * takes a scim_kv may be made by any thread of the process that opened it,
+ * and by no other process: open after fork.  A transaction belongs to the
+ * thread and the call that it was handed to.
+ */
+#ifndef SCIM_KV_H
+#define SCIM_KV_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include <apr_pools.h>
+#include <apr_time.h>
+
+#define SCIM_KV_VERSION 1
+#define SCIM_KV_MAX_KEY 500
+#define SCIM_KV_MAX_VALUE (16 * 1024 * 1024)
+
+typedef struct scim_kv scim_kv;
+typedef struct scim_kv_txn scim_kv_txn;
+typedef struct scim_kv_cursor scim_kv_cursor;
+typedef struct scim_kv_engine scim_kv_engine;
+
+typedef enum scim_kv_rc {
+    SCIM_KV_OK = 0,
+    SCIM_KV_NOTFOUND, /* get, del, seek, next, prev: no such key; a store that is not there */
+    SCIM_KV_EXISTS,   /* put with no_overwrite: the key is there */
+    SCIM_KV_STALE,    /* for the functions of callers: what was prepared is out of date */
+    SCIM_KV_CONFLICT, /* the engine gave up retrying against other writers */
+    SCIM_KV_FULL,     /* no space: map or disk */
+    SCIM_KV_READONLY, /* the store or its file system takes no writes */
+    SCIM_KV_BUSY,     /* waited its time for the writer lock, or no reader slot is free */
+    SCIM_KV_CORRUPT,  /* the store's own structure is damaged, or it is no store */
+    SCIM_KV_INVALID,  /* key or value outside the limits: a fault of the caller */
+    SCIM_KV_REFUSED,  /* for the functions of callers: nothing was written, the baton says why */
+    SCIM_KV_IO        /* anything else that the system reports */
+} scim_kv_rc;
+
+/* Bytes of the engine (in a get: valid until the view ends, or until the next
+ * write of the update) or of the caller. */
+typedef struct scim_slice {
+    const void *data;
+    apr_size_t len;
+} scim_slice;
+
+typedef scim_kv_rc (*scim_kv_fn)(scim_kv_txn *txn, void *baton);
+
+typedef struct scim_kv_job {
+    scim_kv_fn fn;
+    void *baton;
+    scim_kv_rc rc; /* set by update_all */
+} scim_kv_job;
+
+typedef struct scim_kv_options {
+    apr_uint64_t size;           /* bytes the store may grow to; 0: the engine's default */
+    apr_interval_time_t timeout; /* for the writer lock; 0: the engine's default, 10 s */
+    bool create;                 /* make the store where there is none */
+    bool read_only;              /* update answers READONLY */
+} scim_kv_options;
+
+typedef struct scim_kv_stat {
+    apr_uint64_t entries;
+    apr_uint64_t used;       /* bytes */
+    apr_uint64_t size;       /* bytes it may grow to */
+    apr_uint64_t updates;    /* committed by this handle */
+    apr_uint32_t readers;    /* views under way, all processes */
+    apr_uint32_t max_readers;
+} scim_kv_stat;
+
+/* Opens the store that url names ("lmdb:/path", "memory:").  It lives in
+ * pool, whose cleanup closes it.  One path opened twice by a process is one
+ * store, closed with the last.  *why, on failure, is a text for the
+ * administrator in pool: the path, the user, the remedy. */
+scim_kv_rc scim_kv_open(scim_kv **out, const char *url, const scim_kv_options *options,
+                        const char **why, apr_pool_t *pool);
+
+/* Closes before the pool does.  No transaction may be under way. */
+void scim_kv_close(scim_kv *kv);
+
+/* Runs fn over one state of the store and returns what it returned.  Views
+ * of one thread may nest; one inside an update reads the state before it. */
+scim_kv_rc scim_kv_view(scim_kv *kv, scim_kv_fn fn, void *baton);
+
+/* Runs fn as one update, see above.  Inside a view of the same thread it
+ * must not be called. */
+scim_kv_rc scim_kv_update(scim_kv *kv, scim_kv_fn fn, void *baton);
+
+/* As scim_kv_update, but fn is run once, by the calling thread, alone: it may
+ * take its time and allocate from the caller's pools. */
+scim_kv_rc scim_kv_update_exclusive(scim_kv *kv, scim_kv_fn fn, void *baton);
+
+/* Several functions, each whole or not at all, in one physical transaction
+ * where the engine can.  The result is OK when those that returned OK are
+ * durable; each job's own result is in its rc. */
+scim_kv_rc scim_kv_update_all(scim_kv *kv, scim_kv_job *jobs, int count);
+
+scim_kv_rc scim_kv_get(scim_kv_txn *txn, scim_slice key, scim_slice *value);
+/* key and value may be slices that this transaction returned. */
+scim_kv_rc scim_kv_put(scim_kv_txn *txn, scim_slice key, scim_slice value, bool no_overwrite);
+/* NOTFOUND where there is nothing to delete. */
+scim_kv_rc scim_kv_del(scim_kv_txn *txn, scim_slice key);
+/* Adds to the signed 64-bit counter under key (absent: 0), stored as 8 bytes
+ * big-endian. *sum, where not NULL, is the new value.  Reading it with get
+ * is allowed.  INVALID where the sum does not fit, CORRUPT where the value is
+ * no counter. */
+scim_kv_rc scim_kv_add(scim_kv_txn *txn, scim_slice key, apr_int64_t amount,
+                       apr_int64_t *sum);
+/* What a get of a counter means; 0 for anything that is not 8 bytes. */
+apr_int64_t scim_kv_counter(scim_slice value);
+
+/* Cursors live in their transaction and end with it.  Between two moves of a
+ * cursor the transaction may write; next and prev then go on from the key
+ * that the cursor last returned, deleted or not.  *key and *value (NULL where
+ * it is not wanted) are as a get's.  A move that finds nothing leaves the
+ * cursor where it is.  On a cursor that was never placed next goes to the
+ * first key and prev to the last. */
+scim_kv_cursor *scim_kv_cursor_open(scim_kv_txn *txn);
+/* To the first key >= at (empty: to the very first); prev from there goes to
+ * the last one < at, also where seek itself said NOTFOUND. */
+scim_kv_rc scim_kv_seek(scim_kv_cursor *cursor, scim_slice at, scim_slice *key,
+                        scim_slice *value);
+scim_kv_rc scim_kv_next(scim_kv_cursor *cursor, scim_slice *key, scim_slice *value);
+scim_kv_rc scim_kv_prev(scim_kv_cursor *cursor, scim_slice *key, scim_slice *value);
+
+/* Memory of the transaction, aligned for any type, cleared when it ends or is
+ * run again.  Never NULL: out of memory ends the process, as a pool does. */
+void *scim_kv_scratch(scim_kv_txn *txn, apr_size_t size);
+
+/* Whether the transaction may write. */
+bool scim_kv_writable(const scim_kv_txn *txn);
+
+/* Finds and frees what dead processes left (reader slots); *freed their
+ * number. */
+scim_kv_rc scim_kv_check(scim_kv *kv, int *freed);
+
+scim_kv_rc scim_kv_statistics(scim_kv *kv, scim_kv_stat *out);
+
+/* A consistent copy, while others write, to a file that must not exist. */
+scim_kv_rc scim_kv_backup(scim_kv *kv, const char *path, const char **why,
+                          apr_pool_t *scratch_pool);
+
+/* "the store is full" ...: for logs. */
+const char *scim_kv_strerror(scim_kv_rc rc);
+
+/*
+ * For tests, on a "memory:" store only (no effect on others).
+ */
+
+/* The n-th write operation from now (each put, del, add that writes, and the
+ * commit of an update that wrote) returns IO, once; 0: none does.  An update
+ * in which a write failed is never kept, whatever its function returns. */
+void scim_kv_memory_fail(scim_kv *kv, int n);
+
+/* Whether every function given to update and update_all is run once for
+ * nothing before it is run in earnest, as group commit may do. */
+void scim_kv_memory_rehearse(scim_kv *kv, bool on);
+
+/*
+ * Implementation interface.  An engine embeds scim_kv as its first member,
+ * likewise scim_kv_txn and scim_kv_cursor.
+ */
+struct scim_kv_engine {
+    unsigned int version; /* SCIM_KV_VERSION */
+    const char *name;     /* "lmdb": before the colon of a url */
+    scim_kv_rc (*open)(scim_kv **out, const char *where, const scim_kv_options *options,
+                       const char **why, apr_pool_t *pool);
+    void (*close)(scim_kv *kv);
+    scim_kv_rc (*view)(scim_kv *kv, scim_kv_fn fn, void *baton);
+    scim_kv_rc (*update_all)(scim_kv *kv, scim_kv_job *jobs, int count);
+    scim_kv_rc (*update_exclusive)(scim_kv *kv, scim_kv_fn fn, void *baton);
+    scim_kv_rc (*get)(scim_kv_txn *txn, scim_slice key, scim_slice *value);
+    scim_kv_rc (*put)(scim_kv_txn *txn, scim_slice key, scim_slice value, bool no_overwrite);
+    scim_kv_rc (*del)(scim_kv_txn *txn, scim_slice key);
+    scim_kv_cursor *(*cursor_open)(scim_kv_txn *txn);
+    scim_kv_rc (*seek)(scim_kv_cursor *cursor, scim_slice at, scim_slice *key,
+                       scim_slice *value);
+    scim_kv_rc (*next)(scim_kv_cursor *cursor, scim_slice *key, scim_slice *value);
+    scim_kv_rc (*prev)(scim_kv_cursor *cursor, scim_slice *key, scim_slice *value);
+    scim_kv_rc (*check)(scim_kv *kv, int *freed);
+    scim_kv_rc (*statistics)(scim_kv *kv, scim_kv_stat *out);
+    scim_kv_rc (*backup)(scim_kv *kv, const char *path, const char **why,
+                         apr_pool_t *scratch_pool);
+};
+
+struct scim_kv {
+    const scim_kv_engine *engine;
+    apr_pool_t *pool; /* this and pid: set by scim_kv_open */
+    pid_t pid;        /* the process that may use it */
+};
+
+struct scim_kv_txn {
+    scim_kv *kv;
+    bool writable;
+    struct scim_kv_arena *arena; /* of scim_kv_scratch; NULL: empty */
+};
+
+struct scim_kv_cursor {
+    scim_kv_txn *txn;
+};
+
+extern const scim_kv_engine scim_kv_lmdb;
+extern const scim_kv_engine scim_kv_memory;
+
+#endif

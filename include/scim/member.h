@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Membership: edges between a group and its members, kept as rows of their
+ * own in both directions, so that one member costs the same in a group of ten
+ * and in a group of a million.
+ */
+#ifndef SCIM_MEMBER_H
+#define SCIM_MEMBER_H
+
+#include <stdbool.h>
+
+#include <apr_tables.h>
+
+#include "scim/id.h"
+#include "scim/store.h"
+#include "scim/tenant.h"
+
+typedef struct scim_edge {
+    scim_id id;                     /* the member, or the group */
+    const scim_resource_type *type; /* of id; NULL where no such resource is there (dangling) */
+    const char *display;            /* as sent for a member, the group's own for a group; not
+                                       NUL-terminated; NULL where there is none */
+    apr_size_t display_len;
+    bool direct; /* of a group: member_of itself, not through another group */
+} scim_edge;
+
+typedef const scim_error *(*scim_edge_fn)(const scim_edge *edge, void *baton);
+
+/* Hands out the members of a group in the order of their ids. */
+const scim_error *scim_member_each(scim_view *view, const scim_tenant *tenant,
+                                   const scim_id *group, scim_edge_fn fn, void *baton);
+
+bool scim_member_has(scim_view *view, const scim_tenant *tenant, const scim_id *group,
+                     const scim_id *member);
+
+/* The groups that a resource is in: direct ones first, then those around
+ * them, each once, cycles or not; an array of scim_edge in view->pool. */
+const scim_error *scim_member_groups(apr_array_header_t **out, scim_view *view,
+                                     const scim_tenant *tenant, const scim_id *member);
+
+#endif

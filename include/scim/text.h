@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Text as SCIM compares it.  Two strings of an attribute that is not
+ * caseExact are equal when their prepared forms are equal byte for byte, and
+ * ordered as those bytes are.  Preparation is width mapping, case folding and
+ * NFC (the UsernameCaseMapped profile of PRECIS, RFC 8265 section 3.3, with
+ * full case folding in place of lower-casing); values are stored as sent.
+ */
+#ifndef SCIM_TEXT_H
+#define SCIM_TEXT_H
+
+#include <stdbool.h>
+
+#include <apr_pools.h>
+
+/* The prepared form of the len bytes at text, NUL-terminated in result_pool;
+ * *out_len its length.  case_exact: the bytes themselves.  text is valid
+ * UTF-8 (JSON strings are); where it is not, the bytes are returned as they
+ * are. */
+const char *scim_text_prepare(const char *text, apr_size_t len, bool case_exact,
+                              apr_size_t *out_len, apr_pool_t *result_pool);
+
+/* Whether text has a control character (C0, DEL, C1), a bidirectional
+ * override or isolate, or a byte that is not UTF-8: what a userName must not
+ * have (RFC 8265 section 3.3). */
+bool scim_text_has_control(const char *text, apr_size_t len);
+
+/* ASCII-only comparison without case: names, operators, URNs.  Three-valued
+ * like strcmp. */
+int scim_text_casecmp(const char *a, const char *b);
+int scim_text_ncasecmp(const char *a, const char *b, apr_size_t n);
+
+/* The Unicode version whose tables prepare() uses, "15.0.0": recorded in the
+ * store, since prepared text is what its indexes hold. */
+const char *scim_text_unicode_version(void);
+
+#endif

@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * JSON over Jansson.  What a client sent is looked at three times: a scan of
+ * the bytes that refuses what would cost too much to parse, Jansson's parser,
+ * and a walk over the result for names that SCIM holds to be the same.
+ */
+#include "scim/json.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <apr_strings.h>
+
+#include "scim/text.h"
+
+#define BOM "\xef\xbb\xbf"
+
+static const char too_deep[] =
+    "arrays and objects are nested more than " APR_STRINGIFY(SCIM_JSON_MAX_DEPTH) " deep";
+static const char too_many_members[] =
+    "an object has more than " APR_STRINGIFY(SCIM_JSON_MAX_KEYS) " members";
+static const char too_many_values[] =
+    "there are more than " APR_STRINGIFY(SCIM_JSON_MAX_ELEMENTS) " values";
+
+static apr_status_t drop_reference(void *json)
+{
+    json_decref(json);
+    return APR_SUCCESS;
+}
+
+json_t *scim_json_adopt(json_t *json, apr_pool_t *pool)
+{
+    if (json) {
+        apr_pool_cleanup_register(pool, json, drop_reference, apr_pool_cleanup_null);
+    }
+    return json;
+}
+
+/* The index behind the string that opens at bytes[i]. */
+static apr_size_t skip_string(const char *bytes, apr_size_t len, apr_size_t i)
+{
+    for (i++; i < len && bytes[i] != '"'; i++) {
+        if (bytes[i] == '\\') {
+            i++;
+        }
+    }
+    return i + 1;
+}
+
+/* The index behind the number or literal at bytes[i]. */
+static apr_size_t skip_word(const char *bytes, apr_size_t len, apr_size_t i)
+{
+    do {
+        i++;
+    } while (i < len && !strchr("\",:[]{} \t\r\n", bytes[i]));
+    return i;
+}
+
+/*
+ * The limits, held against the bytes: a parser would by then have recursed or
+ * allocated.  Says what is too much, *at being the place; NULL where nothing
+ * is.  What is no JSON at all is left to Jansson, which stops at the first
+ * fault; up to there the numbers counted here are right.
+ */
+static const char *exceeded_limit(const char *bytes, apr_size_t len, apr_size_t *at)
+{
+    apr_size_t keys[SCIM_JSON_MAX_DEPTH + 1] = {0}; /* of the object open at each depth */
+    apr_int64_t values = 0;                         /* a name counts until its colon */
+    apr_size_t i = 0;
+    int depth = 0;
+
+    while (i < len) {
+        *at = i;
+        switch (bytes[i]) {
+        case '"':
+            values++;
+            i = skip_string(bytes, len, i);
+            continue;
+        case '{':
+        case '[':
+            if (++depth > SCIM_JSON_MAX_DEPTH) {
+                return too_deep;
+            }
+            keys[depth] = 0;
+            values++;
+            break;
+        case ':':
+            if (++keys[depth] > SCIM_JSON_MAX_KEYS) {
+                return too_many_members;
+            }
+            values--;
+            break;
+        case '}':
+        case ']':
+            depth -= depth > 0;
+            /* fall through */
+        case ',':
+            if (values > SCIM_JSON_MAX_ELEMENTS) {
+                return too_many_values;
+            }
+            break;
+        case ' ':
+        case '\t':
+        case '\r':
+        case '\n':
+            break;
+        default:
+            values++;
+            i = skip_word(bytes, len, i);
+            continue;
+        }
+        i++;
+    }
+    return NULL;
+}
+
+/* As Jansson counts: lines from 1, columns in characters. */
+static const scim_error *fault_at(const char *bytes, apr_size_t at, const char *what,
+                                  apr_pool_t *result_pool)
+{
+    int line = 1, column = 1;
+    apr_size_t i;
+
+    for (i = 0; i < at; i++) {
+        if (bytes[i] == '\n') {
+            line++;
+            column = 1;
+        } else if ((bytes[i] & 0xC0) != 0x80) {
+            column++;
+        }
+    }
+    return scim_error_make(result_pool, SCIM_E_INVALID_SYNTAX,
+                           "Invalid JSON at line %d, column %d: %s", line, column, what);
+}
+
+/* Jansson's own message quotes the text near the fault, which may be a
+ * password on its way into a log. */
+static const char *fault_text(enum json_error_code code)
+{
+    switch (code) {
+    case json_error_invalid_utf8:
+        return "the text is not UTF-8";
+    case json_error_premature_end_of_input:
+        return "the text ends within a string, an array or an object";
+    case json_error_end_of_input_expected:
+        return "something follows the end of the object";
+    case json_error_null_character:
+    case json_error_null_byte_in_key:
+        return "the character \\u0000 is not allowed";
+    case json_error_duplicate_key:
+        return "the same name stands twice in one object";
+    case json_error_numeric_overflow:
+        return "a number is too large";
+    default:
+        return "unexpected text";
+    }
+}
+
+static const scim_error *parse_fault(const json_error_t *fault, apr_pool_t *result_pool)
+{
+    if (json_error_code(fault) == json_error_out_of_memory) {
+        return scim_error_system(result_pool, SCIM_E_UNAVAILABLE, APR_ENOMEM,
+                                 "The server is short of memory.",
+                                 "out of memory while reading JSON");
+    }
+    return scim_error_make(result_pool, SCIM_E_INVALID_SYNTAX,
+                           "Invalid JSON at line %d, column %d: %s", fault->line, fault->column,
+                           fault_text(json_error_code(fault)));
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return scim_text_casecmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* Sorted, since comparing each name with each would let one body of full
+ * objects cost a second. */
+static const scim_error *check_members(json_t *object, const char **names,
+                                       apr_pool_t *result_pool)
+{
+    const char *name;
+    json_t *value;
+    size_t count = 0, i;
+
+    json_object_foreach (object, name, value) {
+        names[count++] = name;
+    }
+    qsort(names, count, sizeof(*names), compare_names);
+    for (i = 1; i < count; i++) {
+        if (!scim_text_casecmp(names[i - 1], names[i])) {
+            return scim_error_make(result_pool, SCIM_E_INVALID_SYNTAX,
+                                   "The names \"%.128s\" and \"%.128s\" in one object differ "
+                                   "only in case; attribute names have no case",
+                                   names[i - 1], names[i]);
+        }
+    }
+    return NULL;
+}
+
+/* names is room for those of the largest object. */
+static const scim_error *check_names(json_t *json, const char **names, apr_pool_t *result_pool)
+{
+    const char *name;
+    json_t *value;
+    size_t i;
+
+    if (json_is_object(json)) {
+        SCIM_ERR(check_members(json, names, result_pool));
+        json_object_foreach (json, name, value) {
+            SCIM_ERR(check_names(value, names, result_pool));
+        }
+    } else {
+        json_array_foreach (json, i, value) {
+            SCIM_ERR(check_names(value, names, result_pool));
+        }
+    }
+    return NULL;
+}
+
+const scim_error *scim_json_read(json_t **out, const char *bytes, apr_size_t len,
+                                 apr_pool_t *result_pool)
+{
+    const char *names[SCIM_JSON_MAX_KEYS];
+    const char *what;
+    json_error_t fault;
+    apr_size_t at;
+    json_t *json;
+
+    *out = NULL;
+    if (!len) {
+        return scim_error_make(result_pool, SCIM_E_INVALID_SYNTAX,
+                               "There is no JSON: the body is empty");
+    }
+    if (len >= strlen(BOM) && !memcmp(bytes, BOM, strlen(BOM))) {
+        return fault_at(bytes, 0, "the text begins with a byte order mark", result_pool);
+    }
+    if ((what = exceeded_limit(bytes, len, &at))) {
+        return fault_at(bytes, at, what, result_pool);
+    }
+
+    /* Any type is parsed, to be refused by its name below. */
+    json = json_loadb(bytes, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &fault);
+    if (!json) {
+        return parse_fault(&fault, result_pool);
+    }
+    scim_json_adopt(json, result_pool);
+    if (!json_is_object(json)) {
+        return scim_error_make(result_pool, SCIM_E_INVALID_SYNTAX,
+                               "A JSON object is expected at line 1, column 1, not %s",
+                               scim_json_kind(json));
+    }
+    SCIM_ERR(check_names(json, names, result_pool));
+    *out = json;
+    return NULL;
+}
+
+json_t *scim_json_read_own(const char *bytes, apr_size_t len, apr_pool_t *result_pool)
+{
+    json_t *json = json_loadb(bytes, len, 0, NULL);
+
+    if (!json_is_object(json)) {
+        json_decref(json);
+        return NULL;
+    }
+    return scim_json_adopt(json, result_pool);
+}
+
+char *scim_json_write(const json_t *json, apr_size_t *len, apr_pool_t *result_pool)
+{
+    char *text = json_dumps(json, JSON_COMPACT | JSON_ENCODE_ANY);
+    apr_abortfunc_t abort_fn = apr_pool_abort_get(result_pool);
+    json_free_t release;
+    char *copy;
+
+    *len = 0;
+    if (!text) {
+        /* Nothing here holds what Jansson refuses to write, so memory is
+         * what it lacks: as when a pool cannot grow, the process decides. */
+        if (abort_fn) {
+            abort_fn(APR_ENOMEM);
+        }
+        return NULL;
+    }
+    *len = strlen(text);
+    copy = apr_pstrmemdup(result_pool, text, *len);
+    json_get_alloc_funcs(NULL, &release);
+    release(text);
+    return copy;
+}
+
+json_t *scim_json_get(const json_t *object, const char *name, const char **key)
+{
+    json_t *json = (json_t *)object; /* Jansson's iterators take no const */
+    void *iter = json_object_iter_at(json, name);
+
+    if (!iter) {
+        iter = json_object_iter(json);
+        while (iter && scim_text_casecmp(json_object_iter_key(iter), name)) {
+            iter = json_object_iter_next(json, iter);
+        }
+    }
+    if (key) {
+        *key = iter ? json_object_iter_key(iter) : NULL;
+    }
+    return iter ? json_object_iter_value(iter) : NULL;
+}
+
+const char *scim_json_string(const json_t *object, const char *name)
+{
+    return json_string_value(scim_json_get(object, name, NULL));
+}
+
+bool scim_json_unassigned(const json_t *value)
+{
+    const char *name;
+    json_t *inner;
+    size_t i;
+
+    switch (value ? json_typeof(value) : JSON_NULL) {
+    case JSON_NULL:
+        return true;
+    case JSON_STRING:
+        return json_string_length(value) == 0;
+    case JSON_ARRAY:
+        json_array_foreach (value, i, inner) {
+            if (!scim_json_unassigned(inner)) {
+                return false;
+            }
+        }
+        return true;
+    case JSON_OBJECT:
+        json_object_foreach ((json_t *)value, name, inner) {
+            if (!scim_json_unassigned(inner)) {
+                return false;
+            }
+        }
+        return true;
+    default:
+        return false;
+    }
+}
+
+const char *scim_json_kind(const json_t *value)
+{
+    if (!value) {
+        return "nothing";
+    }
+    switch (json_typeof(value)) {
+    case JSON_OBJECT:
+        return "an object";
+    case JSON_ARRAY:
+        return "an array";
+    case JSON_STRING:
+        return "a string";
+    case JSON_INTEGER:
+        return "an integer";
+    case JSON_REAL:
+        return "a decimal number";
+    case JSON_TRUE:
+    case JSON_FALSE:
+        return "a boolean";
+    default:
+        return "null";
+    }
+}

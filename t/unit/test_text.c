@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Text: which user names are the same, and what no user name may hold.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <apr_general.h>
+#include <apr_strings.h>
+#include <cmocka.h>
+#include <utf8proc.h>
+
+#include "scim/text.h"
+
+#define COUNT(array) (sizeof(array) / sizeof(*(array)))
+
+static apr_pool_t *pool;
+
+/* Golden: a change here changes what stands in the indexes of every store. */
+static const struct {
+    const char *what, *one, *other, *prepared;
+} same[] = {
+    {"ASCII case", "BJensen@Example.COM", "bjensen@example.com", "bjensen@example.com"},
+    {"sharp s and SS", "Stra\u00dfe", "STRASSE", "strasse"},
+    {"capital sharp s", "STRA\u1e9eE", "strasse", "strasse"},
+    {"Kelvin sign", "\u212aelvin", "kelvin", "kelvin"},
+    {"Angstrom sign", "\u212bngstrom", "\u00e5ngstrom", "\u00e5ngstrom"},
+    {"Ohm sign", "\u2126", "\u03c9", "\u03c9"},
+    {"final sigma", "\u039f\u0394\u039f\u03a3", "\u03bf\u03b4\u03bf\u03c2",
+     "\u03bf\u03b4\u03bf\u03c3"},
+    {"NFD and NFC", "Jose\u0301", "JOS\u00c9", "jos\u00e9"},
+    {"two marks in either order", "a\u0323\u0302", "A\u0302\u0323", "\u1ead"},
+    {"iota subscript after an accent", "\u03b1\u0345\u0301", "\u0391\u0301\u0345",
+     "\u03ac\u03b9"},
+    {"iota subscript, precomposed", "\u1fb3", "\u0391\u0399", "\u03b1\u03b9"},
+    {"fullwidth letters", "\uff22\uff4a\uff45\uff4e", "bJEN", "bjen"},
+    {"fullwidth at sign and full stop", "a\uff20b\uff0ec", "a@b.c", "a@b.c"},
+    {"fullwidth digits", "\uff10\uff19", "09", "09"},
+    {"ideographic space", "a\u3000b", "a b", "a b"},
+    {"halfwidth katakana", "\uff76", "\u30ab", "\u30ab"},
+    {"halfwidth katakana with voiced mark", "\uff76\uff9e", "\u30ac", "\u30ac"},
+    {"halfwidth hangul letter", "\uffa1", "\u3131", "\u3131"},
+    {"fullwidth macron", "\uffe3", "\u00af", "\u00af"},
+    {"halfwidth hangul filler", "\uffa0", "\u3164", "\u3164"},
+    {"ligature fi", "\ufb01n", "FIN", "fin"},
+    {"long s", "\u017fam", "Sam", "sam"},
+    {"dz with caron, title case", "\u01c5", "\u01c6", "\u01c6"},
+    {"n preceded by apostrophe", "\u0149", "\u02bcN", "\u02bcn"},
+    {"dotted capital I folds to i and a dot", "\u0130", "i\u0307", "i\u0307"},
+    {"Armenian ligature", "\u0587", "\u0535\u0552", "\u0565\u0582"},
+    {"Cyrillic case", "\u0418\u0412\u0410\u041d", "\u0438\u0432\u0430\u043d",
+     "\u0438\u0432\u0430\u043d"},
+    {"Cyrillic short i, decomposed", "\u0418\u0306", "\u0439", "\u0439"},
+    {"Greek with tonos, decomposed", "\u0391\u0301", "\u03ac", "\u03ac"},
+    {"Georgian Mtavruli", "\u1c90", "\u10d0", "\u10d0"},
+    {"Cherokee small letter", "\uab70", "\u13a0", "\u13a0"},
+    {"Deseret, beyond the BMP", "\U00010400", "\U00010428", "\U00010428"},
+    {"Hangul syllable from letters", "\u1100\u1161\u11a8", "\uac01", "\uac01"},
+    {"micro sign", "\u00b5", "\u03bc", "\u03bc"},
+    {"Vietnamese, decomposed", "nguye\u0302\u0303n", "NGUY\u1ec4N", "nguy\u1ec5n"},
+};
+
+static const struct {
+    const char *what, *one, *other;
+} different[] = {
+    {"dotless i", "\u0131", "i"},
+    {"dotted capital I", "\u0130stanbul", "istanbul"},
+    {"soft hyphen", "so\u00adft", "soft"},
+    {"zero width space", "a\u200bb", "ab"},
+    {"zero width joiner", "a\u200db", "ab"},
+    {"Cyrillic a", "\u0430dmin", "admin"},
+    {"Greek omicron", "r\u03bfot", "root"},
+    {"accents", "jose", "jos\u00e9"},
+    {"o with stroke", "\u00f8", "o"},
+    {"eszett and single s", "stra\u00dfe", "strase"},
+    {"circled letter", "\u24d0", "a"},
+    {"superscript", "x\u00b2", "x2"},
+    {"mathematical bold", "\U0001d41a", "a"},
+    {"no-break space", "a\u00a0b", "a b"},
+    {"hyphen and minus", "a\u2010b", "a-b"},
+    {"hiragana and katakana", "\u3042", "\u30a2"},
+    {"trailing space", "a ", "a"},
+    {"Hangul vowel without final", "\uac00", "\uac00\u11a7"},
+    {"halfwidth and conjoining Hangul", "\uffa1", "\u1100"},
+};
+
+static const char *prepare_in(apr_pool_t *result_pool, const char *text)
+{
+    apr_size_t len;
+    const char *out = scim_text_prepare(text, strlen(text), false, &len, result_pool);
+
+    assert_int_equal(len, strlen(out));
+    return out;
+}
+
+static const char *prepared(const char *text)
+{
+    return prepare_in(pool, text);
+}
+
+static void test_same(void **state)
+{
+    size_t i;
+
+    for (i = 0; i < COUNT(same); i++) {
+        const char *one = prepared(same[i].one), *other = prepared(same[i].other);
+
+        if (strcmp(one, same[i].prepared) || strcmp(other, same[i].prepared)) {
+            fail_msg("%s: \"%s\" and \"%s\", not \"%s\"", same[i].what, one, other,
+                     same[i].prepared);
+        }
+    }
+}
+
+static void test_different(void **state)
+{
+    size_t i;
+
+    for (i = 0; i < COUNT(different); i++) {
+        const char *one = prepared(different[i].one);
+
+        if (!strcmp(one, prepared(different[i].other))) {
+            fail_msg("%s: both \"%s\"", different[i].what, one);
+        }
+    }
+}
+
+/* Whether c, with something behind it, is prepared alike in each of its
+ * canonically equivalent forms, and is not changed by more preparation. */
+static void check_forms(utf8proc_int32_t c, const char *tail, apr_pool_t *scratch_pool)
+{
+    utf8proc_uint8_t bytes[4];
+    utf8proc_ssize_t size = utf8proc_encode_char(c, bytes);
+    const char *text =
+        apr_pstrcat(scratch_pool, apr_pstrmemdup(scratch_pool, (char *)bytes, (apr_size_t)size),
+                    tail, NULL);
+    char *nfd = (char *)utf8proc_NFD((const utf8proc_uint8_t *)text);
+    char *nfc = (char *)utf8proc_NFC((const utf8proc_uint8_t *)text);
+    const char *out = prepare_in(scratch_pool, text);
+
+    if (strcmp(out, prepare_in(scratch_pool, out)) ||
+        strcmp(out, prepare_in(scratch_pool, nfd)) ||
+        strcmp(out, prepare_in(scratch_pool, nfc))) {
+        fail_msg("U+%04X is not stable", (unsigned)c);
+    }
+    free(nfd);
+    free(nfc);
+}
+
+/* Every character that preparation can change. */
+static void test_stable(void **state)
+{
+    apr_pool_t *scratch_pool;
+    utf8proc_int32_t c;
+    int seen = 0;
+
+    apr_pool_create(&scratch_pool, pool);
+    for (c = 0x80; c <= 0x10FFFF; c++) {
+        const utf8proc_property_t *property = utf8proc_get_property(c);
+
+        if (property->decomp_seqindex == UINT16_MAX &&
+            property->casefold_seqindex == UINT16_MAX && !property->combining_class) {
+            continue;
+        }
+        check_forms(c, "", scratch_pool);
+        check_forms(c, "\u0301\u0345\u0323", scratch_pool);
+        apr_pool_clear(scratch_pool);
+        seen++;
+    }
+    apr_pool_destroy(scratch_pool);
+    assert_true(seen > 5000);
+}
+
+/* The ranges with a layout of their own: ASCII once more, and the Hangul
+ * letters, whose standard-width forms have mappings that are not followed. */
+static void test_width(void **state)
+{
+    utf8proc_int32_t c;
+    int seen = 0;
+
+    for (c = 0xFF01; c <= 0xFF5E; c++) {
+        utf8proc_uint8_t bytes[5] = {0};
+        char ascii[2] = {(char)(c - 0xFF01 + '!'), '\0'};
+
+        utf8proc_encode_char(c, bytes);
+        assert_string_equal(prepared((const char *)bytes), prepared(ascii));
+        seen++;
+    }
+    assert_int_equal(seen, 94);
+    assert_string_equal(prepared("\uffbe\uffc2\uffc7"), "\u314e\u314f\u3154");
+    assert_string_equal(prepared("\uffca\uffcf\uffd2\uffd7\uffda\uffdc"),
+                        "\u3155\u315a\u315b\u3160\u3161\u3163");
+}
+
+static void test_ascii(void **state)
+{
+    char every[128], lower[128];
+    apr_size_t len;
+    int i;
+
+    for (i = 0; i < 128; i++) {
+        every[i] = (char)i;
+        lower[i] = (char)(i >= 'A' && i <= 'Z' ? i + 32 : i);
+    }
+    assert_memory_equal(scim_text_prepare(every, sizeof(every), false, &len, pool), lower,
+                        sizeof(lower));
+    assert_int_equal(len, sizeof(every));
+    assert_string_equal(scim_text_prepare("", 0, false, &len, pool), "");
+    assert_int_equal(len, 0);
+    /* only the bytes asked for */
+    assert_string_equal(scim_text_prepare("ABCdef", 3, false, &len, pool), "abc");
+}
+
+static void test_case_exact(void **state)
+{
+    const char *text = "Stra\u00dfe\uff21e\u0301";
+    apr_size_t len;
+    const char *out = scim_text_prepare(text, strlen(text), true, &len, pool);
+
+    assert_string_equal(out, text);
+    assert_ptr_not_equal(out, text);
+    assert_int_equal(len, strlen(text));
+    assert_string_equal(scim_text_prepare("ABC", 2, true, &len, pool), "AB");
+}
+
+static void test_not_utf8(void **state)
+{
+    static const char *const texts[] = {
+        "A\xff", "\xc3", "A\xc0\xaf", "\xed\xa0\x80", "\u00c9\xf4\x90\x80\x80", "\u00c9\x80"};
+    size_t i;
+
+    for (i = 0; i < COUNT(texts); i++) {
+        assert_string_equal(prepared(texts[i]), texts[i]);
+    }
+}
+
+/* Order by order of code points of the folded text, for gt and sorting. */
+static void test_order(void **state)
+{
+    static const char *const ascending[] = {
+        "", "A", "ab", "B", "z", "\u00c9", "\u0394", "\u0436", "\uff71", "\U0001f600"};
+    size_t i;
+
+    for (i = 1; i < COUNT(ascending); i++) {
+        assert_true(strcmp(prepared(ascending[i - 1]), prepared(ascending[i])) < 0);
+    }
+}
+
+/* utf8proc's own ordering would take minutes for the second text. */
+static void test_many_marks(void **state)
+{
+    enum { MARKS = 400000 };
+    char *text = apr_palloc(pool, 4 * MARKS + 2), *at = stpcpy(text, "A");
+    const char *out;
+    int i;
+
+    for (i = 0; i < MARKS; i++) {
+        at = stpcpy(at, i % 2 ? "\u0323" : "\u0302"); /* classes 220 and 230 */
+    }
+    out = prepared(text);
+    /* the first of each composes with the letter */
+    assert_memory_equal(out, "\u1ead\u0323\u0323", 7);
+    assert_int_equal(strlen(out), 3 + 2 * (MARKS - 2));
+    assert_string_equal(out + strlen(out) - 4, "\u0302\u0302");
+    assert_string_equal(prepared(out), out);
+}
+
+static void test_control(void **state)
+{
+    static const char *const with[] = {
+        "\x01",     "a\tb",      "a\nb",   "a\rb",   "\x1f",   "\x7f",   "\xc2\x80",
+        "\xc2\x9f", "a\xc2\x85", "\u202a", "\u202b", "\u202c", "\u202d", "a\u202ecba",
+        "\u2066",   "\u2067",    "\u2068", "\u2069", "\xff",   "a\xc3",  "\xed\xa0\x80"};
+    static const char *const without[] = {
+        "",       "bjensen@example.com", "a b",    "\u00a0",     "O'Malley", "\u05d0\u05d1",
+        "\u0627", "so\u00adft",          "\uff21", "\U0001f600", "\u200d",   "\ue000"};
+    size_t i;
+
+    for (i = 0; i < COUNT(with); i++) {
+        assert_true(scim_text_has_control(with[i], strlen(with[i])));
+    }
+    for (i = 0; i < COUNT(without); i++) {
+        assert_false(scim_text_has_control(without[i], strlen(without[i])));
+    }
+    assert_true(scim_text_has_control("a\0b", 3));
+    assert_false(scim_text_has_control("a\n", 1));
+}
+
+static void test_casecmp(void **state)
+{
+    assert_int_equal(scim_text_casecmp("userName", "USERNAME"), 0);
+    assert_true(scim_text_casecmp("a", "B") < 0);
+    assert_true(scim_text_casecmp("b", "A") > 0);
+    assert_true(scim_text_casecmp("name", "nameX") < 0);
+    assert_true(scim_text_casecmp("_", "A") < 0); /* as lower case */
+    assert_int_not_equal(scim_text_casecmp("\u00e9", "\u00c9"), 0);
+    assert_int_not_equal(scim_text_casecmp("k", "\u212a"), 0);
+    assert_int_equal(scim_text_ncasecmp("URN:x", "urn:y", 4), 0);
+    assert_true(scim_text_ncasecmp("URN:x", "urn:Y", 5) < 0);
+    assert_int_not_equal(scim_text_ncasecmp("ur", "urn", 3), 0);
+    assert_int_equal(scim_text_ncasecmp("ur", "UR", 9), 0);
+}
+
+static void test_version(void **state)
+{
+    int major, minor, update;
+
+    assert_int_equal(sscanf(scim_text_unicode_version(), "%d.%d.%d", &major, &minor, &update),
+                     3);
+    assert_true(major >= 15);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        {"C-033 C-310 S-30 names that are one", test_same, NULL, NULL, NULL},
+        {"C-033 C-310 names that are two", test_different, NULL, NULL, NULL},
+        {"C-033 C-310 canonical equivalence, and stability", test_stable, NULL, NULL, NULL},
+        {"C-033 C-310 every fullwidth ASCII and halfwidth Hangul", test_width, NULL, NULL,
+         NULL},
+        {"C-033 ASCII", test_ascii, NULL, NULL, NULL},
+        {"C-053 C-100 caseExact is left as it is", test_case_exact, NULL, NULL, NULL},
+        {"bytes that are not UTF-8 are left as they are", test_not_utf8, NULL, NULL, NULL},
+        {"C-080 order of the folded text", test_order, NULL, NULL, NULL},
+        {"marks without number are put in order", test_many_marks, NULL, NULL, NULL},
+        {"C-310 control characters and overrides", test_control, NULL, NULL, NULL},
+        {"C-025 C-085 names compare without ASCII case only", test_casecmp, NULL, NULL, NULL},
+        {"the Unicode version is known", test_version, NULL, NULL, NULL},
+    };
+
+    apr_initialize();
+    atexit(apr_terminate);
+    apr_pool_create(&pool, NULL);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
