@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The front of the key-value engines: finds the engine of a url, keeps the
+ * limits that all engines share, and hands each call on.
+ */
+#include <string.h>
+#include <unistd.h>
+
+#include <apr_strings.h>
+
+#include "engine.h"
+
+#define COUNTER_LEN 8
+
+static const scim_kv_engine *const engines[] = {&scim_kv_lmdb, &scim_kv_memory};
+
+static const scim_kv_options defaults;
+
+static const scim_kv_engine *find_engine(const char *url, const char **where)
+{
+    for (size_t i = 0; i < sizeof(engines) / sizeof(engines[0]); i++) {
+        size_t len = strlen(engines[i]->name);
+
+        if (!strncmp(url, engines[i]->name, len) && url[len] == ':') {
+            *where = url + len + 1;
+            return engines[i];
+        }
+    }
+    return NULL;
+}
+
+/* A child made by fork inherits the pool with its cleanups, but the store is
+ * its parent's. */
+static apr_status_t close_store(void *data)
+{
+    scim_kv *kv = data;
+
+    if (kv->pid == getpid()) {
+        kv->engine->close(kv);
+    }
+    return APR_SUCCESS;
+}
+
+scim_kv_rc scim_kv_open(scim_kv **out, const char *url, const scim_kv_options *options,
+                        const char **why, apr_pool_t *pool)
+{
+    const scim_kv_engine *engine;
+    const char *where;
+    const char *ignored;
+    scim_kv_rc rc;
+
+    *out = NULL;
+    engine = find_engine(url, &where);
+    why = why ? why : &ignored;
+    if (!engine) {
+        *why = apr_psprintf(
+            pool, "\"%s\" names no store; write lmdb: and the path of a directory", url);
+        return SCIM_KV_INVALID;
+    }
+    rc = engine->open(out, where, options ? options : &defaults, why, pool);
+    if (rc == SCIM_KV_OK) {
+        (*out)->engine = engine;
+        (*out)->pool = pool;
+        (*out)->pid = getpid();
+        apr_pool_cleanup_register(pool, *out, close_store, apr_pool_cleanup_null);
+    }
+    return rc;
+}
+
+void scim_kv_close(scim_kv *kv)
+{
+    apr_pool_cleanup_run(kv->pool, kv, close_store);
+}
+
+/* A store used after fork seems to work, and corrupts the book-keeping between
+ * processes: refused rather than left to be found out. */
+static bool foreign(const scim_kv *kv)
+{
+    return kv->pid != getpid();
+}
+
+scim_kv_rc scim_kv_view(scim_kv *kv, scim_kv_fn fn, void *baton)
+{
+    return foreign(kv) ? SCIM_KV_INVALID : kv->engine->view(kv, fn, baton);
+}
+
+scim_kv_rc scim_kv_update(scim_kv *kv, scim_kv_fn fn, void *baton)
+{
+    scim_kv_job job = {.fn = fn, .baton = baton, .rc = SCIM_KV_IO};
+
+    scim_kv_update_all(kv, &job, 1);
+    return job.rc;
+}
+
+scim_kv_rc scim_kv_update_exclusive(scim_kv *kv, scim_kv_fn fn, void *baton)
+{
+    return foreign(kv) ? SCIM_KV_INVALID : kv->engine->update_exclusive(kv, fn, baton);
+}
+
+scim_kv_rc scim_kv_update_all(scim_kv *kv, scim_kv_job *jobs, int count)
+{
+    if (foreign(kv)) {
+        for (int i = 0; i < count; i++) {
+            jobs[i].rc = SCIM_KV_INVALID;
+        }
+        return SCIM_KV_INVALID;
+    }
+    return count > 0 ? kv->engine->update_all(kv, jobs, count) : SCIM_KV_OK;
+}
+
+static bool key_fits(scim_slice key)
+{
+    return key.len > 0 && key.len <= SCIM_KV_MAX_KEY;
+}
+
+scim_kv_rc scim_kv_get(scim_kv_txn *txn, scim_slice key, scim_slice *value)
+{
+    return key_fits(key) ? txn->kv->engine->get(txn, key, value) : SCIM_KV_INVALID;
+}
+
+scim_kv_rc scim_kv_put(scim_kv_txn *txn, scim_slice key, scim_slice value, bool no_overwrite)
+{
+    if (!key_fits(key) || value.len > SCIM_KV_MAX_VALUE) {
+        return SCIM_KV_INVALID;
+    }
+    return txn->writable ? txn->kv->engine->put(txn, key, value, no_overwrite)
+                         : SCIM_KV_READONLY;
+}
+
+scim_kv_rc scim_kv_del(scim_kv_txn *txn, scim_slice key)
+{
+    if (!key_fits(key)) {
+        return SCIM_KV_INVALID;
+    }
+    return txn->writable ? txn->kv->engine->del(txn, key) : SCIM_KV_READONLY;
+}
+
+apr_int64_t scim_kv_counter(scim_slice value)
+{
+    const unsigned char *bytes = value.data;
+    apr_uint64_t number = 0;
+
+    if (value.len != COUNTER_LEN) {
+        return 0;
+    }
+    for (int i = 0; i < COUNTER_LEN; i++) {
+        number = number << 8 | bytes[i];
+    }
+    return (apr_int64_t)number;
+}
+
+static void encode_counter(unsigned char *bytes, apr_int64_t number)
+{
+    for (int i = 0; i < COUNTER_LEN; i++) {
+        bytes[i] = (unsigned char)((apr_uint64_t)number >> 8 * (COUNTER_LEN - 1 - i));
+    }
+}
+
+scim_kv_rc scim_kv_add(scim_kv_txn *txn, scim_slice key, apr_int64_t amount, apr_int64_t *sum)
+{
+    unsigned char bytes[COUNTER_LEN];
+    apr_int64_t number = 0;
+    scim_slice value;
+    scim_kv_rc rc;
+
+    rc = scim_kv_get(txn, key, &value);
+    if (rc == SCIM_KV_OK) {
+        if (value.len != COUNTER_LEN) {
+            return SCIM_KV_CORRUPT;
+        }
+        number = scim_kv_counter(value);
+    } else if (rc != SCIM_KV_NOTFOUND) {
+        return rc;
+    }
+    if (__builtin_add_overflow(number, amount, &number)) {
+        return SCIM_KV_INVALID;
+    }
+    encode_counter(bytes, number);
+    rc = scim_kv_put(txn, key, (scim_slice){bytes, COUNTER_LEN}, false);
+    if (rc == SCIM_KV_OK && sum) {
+        *sum = number;
+    }
+    return rc;
+}
+
+scim_kv_cursor *scim_kv_cursor_open(scim_kv_txn *txn)
+{
+    return txn->kv->engine->cursor_open(txn);
+}
+
+/* Engines fill both slices; a caller wants either. */
+static scim_slice *wanted(scim_slice *slice, scim_slice *ignored)
+{
+    return slice ? slice : ignored;
+}
+
+scim_kv_rc scim_kv_seek(scim_kv_cursor *cursor, scim_slice at, scim_slice *key,
+                        scim_slice *value)
+{
+    scim_slice ignored;
+
+    if (at.len > SCIM_KV_MAX_KEY) {
+        return SCIM_KV_INVALID;
+    }
+    return cursor->txn->kv->engine->seek(cursor, at, wanted(key, &ignored),
+                                         wanted(value, &ignored));
+}
+
+scim_kv_rc scim_kv_next(scim_kv_cursor *cursor, scim_slice *key, scim_slice *value)
+{
+    scim_slice ignored;
+
+    return cursor->txn->kv->engine->next(cursor, wanted(key, &ignored),
+                                         wanted(value, &ignored));
+}
+
+scim_kv_rc scim_kv_prev(scim_kv_cursor *cursor, scim_slice *key, scim_slice *value)
+{
+    scim_slice ignored;
+
+    return cursor->txn->kv->engine->prev(cursor, wanted(key, &ignored),
+                                         wanted(value, &ignored));
+}
+
+bool scim_kv_writable(const scim_kv_txn *txn)
+{
+    return txn->writable;
+}
+
+scim_kv_rc scim_kv_check(scim_kv *kv, int *freed)
+{
+    int ignored;
+
+    freed = freed ? freed : &ignored;
+    *freed = 0;
+    return foreign(kv) ? SCIM_KV_INVALID : kv->engine->check(kv, freed);
+}
+
+scim_kv_rc scim_kv_statistics(scim_kv *kv, scim_kv_stat *out)
+{
+    memset(out, 0, sizeof(*out));
+    return foreign(kv) ? SCIM_KV_INVALID : kv->engine->statistics(kv, out);
+}
+
+scim_kv_rc scim_kv_backup(scim_kv *kv, const char *path, const char **why,
+                          apr_pool_t *scratch_pool)
+{
+    const char *ignored;
+
+    why = why ? why : &ignored;
+    if (foreign(kv)) {
+        *why = "the store was opened by another process; open it again after fork";
+        return SCIM_KV_INVALID;
+    }
+    return kv->engine->backup(kv, path, why, scratch_pool);
+}
+
+const char *scim_kv_strerror(scim_kv_rc rc)
+{
+    switch (rc) {
+    case SCIM_KV_OK:
+        return "success";
+    case SCIM_KV_NOTFOUND:
+        return "not found in the store";
+    case SCIM_KV_EXISTS:
+        return "exists already in the store";
+    case SCIM_KV_STALE:
+        return "what was prepared is out of date";
+    case SCIM_KV_CONFLICT:
+        return "gave up after too many conflicts with other writers";
+    case SCIM_KV_FULL:
+        return "the store or its disk is full";
+    case SCIM_KV_READONLY:
+        return "the store takes no writes";
+    case SCIM_KV_BUSY:
+        return "the store is busy";
+    case SCIM_KV_CORRUPT:
+        return "the store is damaged";
+    case SCIM_KV_INVALID:
+        return "the call is not valid: a key, a value or the process is not acceptable";
+    case SCIM_KV_REFUSED:
+        return "refused";
+    case SCIM_KV_IO:
+        return "the system reports an error";
+    }
+    return "unknown result";
+}

@@ -1,0 +1,1223 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The LMDB engine: a directory with data.mdb and lock.mdb, shared by all
+ * processes of one machine.
+ *
+ * What LMDB asks of us, and where it is kept:
+ *
+ *   - One environment per directory and process: opening a second one and
+ *     closing it drops the locks of the first.  environments is the list of
+ *     this process, by device and inode, with counts.
+ *   - No environment is used after fork.  kv.c refuses; here, an entry that a
+ *     parent left in the list is neither used nor closed.
+ *   - The map may be moved (another process let the store grow) and the
+ *     environment closed and opened again (LMDB panics after a failed write of
+ *     its meta page) only while this process has no transaction.  Each
+ *     transaction holds the gate for reading, such a change for writing.  It
+ *     cannot starve: until the change is made no new transaction begins.
+ *   - Cursors end before their transaction.  No cursor lives across a write
+ *     either: it is closed, and found again by its key.
+ *   - DUPSORT is not used: the serious faults of the releases in use are there.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <apr_errno.h>
+#include <apr_strings.h>
+#include <lmdb.h>
+
+#include "engine.h"
+
+#define GIB ((apr_uint64_t)1 << 30)
+#define DEFAULT_SIZE (64 * GIB)
+/* Below this a map that is refused is an error, not a reason to ask for less. */
+#define SMALLEST_SIZE GIB
+#define GRAIN 65536
+
+/* The table is as large as its first opener says, so all must say the same. */
+#define MAX_READERS 8192
+#define MAX_VIEWS 4096
+
+/* Idle read transactions: a thread looks in one line, which it seldom shares. */
+#define IDLE_LINES 64
+#define IDLE_PER_LINE 8
+
+#define OPEN_TRIES 4
+#define BEGIN_TRIES 3
+
+typedef struct environment {
+    struct environment *next;
+    dev_t device;
+    ino_t inode;
+    pid_t pid;
+    int references; /* this and next: guarded by environments_lock */
+    char *path;
+    char *data_path;
+    apr_uint64_t size;
+    bool read_only;
+    pthread_rwlock_t gate; /* guards mdb, dbi and generation */
+    MDB_env *mdb;          /* NULL: could not be opened again so far */
+    MDB_dbi dbi;
+    unsigned int generation;
+    atomic_bool down; /* to be opened again before it is used */
+    atomic_uint views;
+    pthread_mutex_t writer;
+    _Atomic(MDB_txn *) idle[IDLE_LINES * IDLE_PER_LINE];
+} environment;
+
+typedef struct lmdb_kv {
+    scim_kv base;
+    environment *env;
+    apr_interval_time_t timeout;
+    bool read_only;
+    atomic_ullong updates;
+} lmdb_kv;
+
+typedef struct lmdb_cursor {
+    scim_kv_cursor base;
+    struct lmdb_cursor *next;
+    MDB_cursor *handle; /* NULL: to be found again by place and key */
+    enum { UNPLACED, AT_KEY, BEFORE_KEY } place;
+    MDB_val key; /* in the store while handle stands, else in copy */
+    unsigned char copy[SCIM_KV_MAX_KEY];
+} lmdb_cursor;
+
+typedef struct lmdb_txn {
+    scim_kv_txn base;
+    environment *env;
+    MDB_txn *handle;
+    lmdb_cursor *cursors;
+    bool touched;      /* this job has written, or tried to and failed */
+    scim_kv_rc failed; /* the first write of this job that failed */
+} lmdb_txn;
+
+/* What a store holds, in the pages of LMDB. */
+typedef struct usage {
+    apr_uint64_t pages;
+    apr_uint64_t entries;
+    apr_uint64_t page_size;
+} usage;
+
+static pthread_mutex_t environments_lock = PTHREAD_MUTEX_INITIALIZER;
+static environment *environments;
+
+/*
+ * Errors
+ */
+
+static scim_kv_rc translate(int err)
+{
+    switch (err) {
+    case MDB_SUCCESS:
+        return SCIM_KV_OK;
+    case MDB_NOTFOUND:
+    case ENOENT:
+        return SCIM_KV_NOTFOUND;
+    case MDB_KEYEXIST:
+        return SCIM_KV_EXISTS;
+    case MDB_MAP_FULL:
+    case MDB_TXN_FULL:
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG:
+        return SCIM_KV_FULL;
+    case EACCES:
+    case EPERM:
+    case EROFS:
+        return SCIM_KV_READONLY;
+    case MDB_READERS_FULL:
+    case MDB_MAP_RESIZED:
+        return SCIM_KV_BUSY;
+    case MDB_INVALID:
+    case MDB_VERSION_MISMATCH:
+    case MDB_CORRUPTED:
+    case MDB_PAGE_NOTFOUND:
+    case MDB_INCOMPATIBLE:
+        return SCIM_KV_CORRUPT;
+    case MDB_BAD_VALSIZE:
+        return SCIM_KV_INVALID;
+    default:
+        return SCIM_KV_IO;
+    }
+}
+
+static bool disk_full(const environment *env)
+{
+    struct statvfs fs;
+
+    return !statvfs(env->path, &fs) && (apr_uint64_t)fs.f_bavail * fs.f_frsize < 1024 * 1024;
+}
+
+/* For an error while writing.  A full disk shows as a short write, which LMDB
+ * reports as EIO.  After any other EIO the environment is opened again, so
+ * that it goes on from what the disk has, not from what it remembers. */
+static scim_kv_rc write_error(environment *env, int err)
+{
+    if (err == EIO && disk_full(env)) {
+        return SCIM_KV_FULL;
+    }
+    if (err == EIO || err == MDB_PANIC) {
+        atomic_store(&env->down, true);
+    }
+    return translate(err);
+}
+
+/*
+ * Environments
+ */
+
+static bool store_exists(const environment *env)
+{
+    struct stat info;
+
+    /* what cannot be looked at is left to the open, which says why */
+    return stat(env->data_path, &info) ? errno != ENOENT : info.st_size > 0;
+}
+
+/* The unnamed database can be used only after some transaction has opened it. */
+static int open_database(MDB_env *mdb, MDB_dbi *dbi)
+{
+    MDB_txn *txn;
+    int err;
+
+    err = mdb_txn_begin(mdb, NULL, MDB_RDONLY, &txn);
+    if (!err) {
+        err = mdb_dbi_open(txn, NULL, 0, dbi);
+        mdb_txn_abort(txn);
+    }
+    return err;
+}
+
+static int open_once(environment *env, apr_uint64_t size)
+{
+    unsigned int flags = MDB_NOTLS | MDB_NORDAHEAD | (env->read_only ? MDB_RDONLY : 0);
+    MDB_env *mdb;
+    int err;
+
+    err = mdb_env_create(&mdb);
+    if (err) {
+        return err;
+    }
+    if (!(err = mdb_env_set_maxreaders(mdb, MAX_READERS)) &&
+        !(err = mdb_env_set_mapsize(mdb, size)) &&
+        !(err = mdb_env_open(mdb, env->path, flags, 0600)) &&
+        !(err = mdb_reader_check(mdb, NULL)) && !(err = open_database(mdb, &env->dbi))) {
+        env->mdb = mdb;
+    } else {
+        mdb_env_close(mdb);
+    }
+    return err;
+}
+
+/* Whether an open that failed so may succeed a moment later: the lock file is
+ * in between while another process opens or closes the store. */
+static bool passing(int err)
+{
+    return err == MDB_INVALID || err == MDB_MAP_RESIZED || err == EAGAIN || err == EINTR;
+}
+
+static int open_mdb(environment *env)
+{
+    const struct timespec moment = {.tv_nsec = 10 * 1000 * 1000};
+    apr_uint64_t size = env->size;
+    int tries = 0;
+    int err;
+
+    while ((err = open_once(env, size))) {
+        if (err == ENOMEM && size / 2 >= SMALLEST_SIZE) {
+            size /= 2;
+        } else if (passing(err) && ++tries < OPEN_TRIES) {
+            nanosleep(&moment, NULL);
+        } else {
+            break;
+        }
+    }
+    return err;
+}
+
+static void close_mdb(environment *env)
+{
+    for (int i = 0; i < IDLE_LINES * IDLE_PER_LINE; i++) {
+        mdb_txn_abort(atomic_exchange(&env->idle[i], NULL));
+    }
+    if (env->mdb) {
+        mdb_env_close(env->mdb);
+    }
+    env->mdb = NULL;
+}
+
+/* Never makes a new store where the old one was removed. */
+static int reopen(environment *env)
+{
+    close_mdb(env);
+    atomic_store(&env->down, false);
+    return store_exists(env) ? open_mdb(env) : ENOENT;
+}
+
+/* Readers first, as views of one thread nest: an inner one must not wait for a
+ * writer that waits for the outer one. */
+static void init_gate(pthread_rwlock_t *gate)
+{
+    pthread_rwlockattr_t attr;
+
+    pthread_rwlockattr_init(&attr);
+    pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_READER_NP);
+    pthread_rwlock_init(gate, &attr);
+    pthread_rwlockattr_destroy(&attr);
+}
+
+static environment *environment_make(const char *path, const struct stat *info,
+                                     const scim_kv_options *options)
+{
+    environment *env = scim_kv_allocated(calloc(1, sizeof(*env)));
+    apr_uint64_t size = options->size ? options->size : DEFAULT_SIZE;
+
+    env->device = info->st_dev;
+    env->inode = info->st_ino;
+    env->pid = getpid();
+    env->size = (size + GRAIN - 1) / GRAIN * GRAIN;
+    env->path = scim_kv_allocated(strdup(path));
+    if (asprintf(&env->data_path, "%s/data.mdb", path) < 0) {
+        scim_kv_allocated(NULL);
+    }
+    init_gate(&env->gate);
+    scim_kv_lock_init(&env->writer);
+    return env;
+}
+
+static void environment_free(environment *env)
+{
+    close_mdb(env);
+    pthread_mutex_destroy(&env->writer);
+    pthread_rwlock_destroy(&env->gate);
+    free(env->data_path);
+    free(env->path);
+    free(env);
+}
+
+static scim_kv_rc explain(const environment *env, int err, const char **why, apr_pool_t *pool)
+{
+    const char *user = scim_kv_user(pool);
+
+    switch (err) {
+    case EACCES:
+    case EPERM:
+        *why = apr_psprintf(pool,
+                            "user %s may not open the store in %s: %s; the directory and its "
+                            "files data.mdb and lock.mdb must belong to that user (chown -R)",
+                            user, env->path, mdb_strerror(err));
+        return eaccess(env->data_path, R_OK) ? SCIM_KV_IO : SCIM_KV_READONLY;
+    case EROFS:
+        *why = apr_psprintf(pool, "the file system of the store in %s is mounted read-only",
+                            env->path);
+        return SCIM_KV_READONLY;
+    case ENOSPC:
+    case EDQUOT:
+        *why = apr_psprintf(pool,
+                            "no space for the store in %s (user %s): free some, or raise "
+                            "the quota",
+                            env->path, user);
+        return SCIM_KV_FULL;
+    case ENOMEM:
+        *why = apr_psprintf(pool,
+                            "the system refuses to map the store in %s; raise the limit of "
+                            "address space (ulimit -v, LimitAS) of user %s",
+                            env->path, user);
+        return SCIM_KV_IO;
+    case MDB_READERS_FULL:
+        *why = apr_psprintf(pool,
+                            "all %d reader slots of the store in %s are taken; stop what "
+                            "else uses it",
+                            MAX_READERS, env->path);
+        return SCIM_KV_BUSY;
+    default:
+        *why = apr_psprintf(
+            pool, "the store in %s cannot be opened by user %s: %s%s", env->path, user,
+            mdb_strerror(err),
+            translate(err) == SCIM_KV_CORRUPT ? "; restore data.mdb from a backup" : "");
+        return translate(err);
+    }
+}
+
+/* The entry of the directory is made durable too: else a power cut might take
+ * the file with all that was committed to it. */
+static int sync_directory(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int err = fd < 0 || fsync(fd) ? errno : 0;
+
+    if (fd >= 0) {
+        close(fd);
+    }
+    return err;
+}
+
+static int open_first(environment *env, bool exists, bool read_only)
+{
+    int err = open_mdb(env);
+
+    if ((err == EACCES || err == EROFS) && read_only) {
+        env->read_only = true;
+        err = open_mdb(env);
+    }
+    return !err && !exists ? sync_directory(env->path) : err;
+}
+
+static scim_kv_rc environment_open(environment **out, const char *path, const struct stat *info,
+                                   const scim_kv_options *options, const char **why,
+                                   apr_pool_t *pool)
+{
+    environment *env = environment_make(path, info, options);
+    bool exists = store_exists(env);
+    scim_kv_rc rc = SCIM_KV_OK;
+    int err;
+
+    if (!exists && (!options->create || options->read_only)) {
+        *why = apr_psprintf(pool,
+                            "there is no store in %s (no file data.mdb); make one with "
+                            "scimctl init, as user %s",
+                            path, scim_kv_user(pool));
+        rc = SCIM_KV_NOTFOUND;
+    } else if ((err = open_first(env, exists, options->read_only))) {
+        rc = explain(env, err, why, pool);
+    }
+    if (rc != SCIM_KV_OK) {
+        environment_free(env);
+        return rc;
+    }
+    *out = env;
+    return SCIM_KV_OK;
+}
+
+static environment *find_environment(const struct stat *info)
+{
+    environment *env = environments;
+
+    while (env && (env->device != info->st_dev || env->inode != info->st_ino ||
+                   env->pid != getpid())) {
+        env = env->next;
+    }
+    return env;
+}
+
+static scim_kv_rc share_environment(environment **out, const char *path,
+                                    const struct stat *info, const scim_kv_options *options,
+                                    const char **why, apr_pool_t *pool)
+{
+    environment *env = find_environment(info);
+    scim_kv_rc rc;
+
+    if (env && env->read_only && !options->read_only) {
+        *why = apr_psprintf(pool, "the store in %s is open, and user %s may only read it", path,
+                            scim_kv_user(pool));
+        return SCIM_KV_READONLY;
+    }
+    if (!env) {
+        rc = environment_open(&env, path, info, options, why, pool);
+        if (rc != SCIM_KV_OK) {
+            return rc;
+        }
+        env->next = environments;
+        environments = env;
+    }
+    env->references++;
+    *out = env;
+    return SCIM_KV_OK;
+}
+
+static void unlink_environment(environment *env)
+{
+    environment **link = &environments;
+
+    while (*link != env) {
+        link = &(*link)->next;
+    }
+    *link = env->next;
+}
+
+/* A process that is told to die inside a transaction closes with it under way:
+ * then the environment stays as it is, for the exit to clear up. */
+static void leave_environment(environment *env)
+{
+    if (--env->references == 0 && pthread_rwlock_trywrlock(&env->gate) == 0) {
+        pthread_rwlock_unlock(&env->gate);
+        unlink_environment(env);
+        environment_free(env);
+    }
+}
+
+static scim_kv_rc lmdb_open(scim_kv **out, const char *where, const scim_kv_options *options,
+                            const char **why, apr_pool_t *pool)
+{
+    environment *env;
+    struct stat info;
+    lmdb_kv *kv;
+    scim_kv_rc rc;
+
+    if (*where != '/') {
+        *why = apr_psprintf(pool, "\"lmdb:%s\" needs the absolute path of a directory", where);
+        return SCIM_KV_INVALID;
+    }
+    rc = scim_kv_directory(where, &info, why, pool);
+    if (rc != SCIM_KV_OK) {
+        return rc;
+    }
+    pthread_mutex_lock(&environments_lock);
+    rc = share_environment(&env, where, &info, options, why, pool);
+    pthread_mutex_unlock(&environments_lock);
+    if (rc != SCIM_KV_OK) {
+        return rc;
+    }
+    kv = apr_pcalloc(pool, sizeof(*kv));
+    kv->env = env;
+    kv->timeout = options->timeout ? options->timeout : SCIM_KV_DEFAULT_TIMEOUT;
+    kv->read_only = options->read_only;
+    *out = &kv->base;
+    return SCIM_KV_OK;
+}
+
+static void lmdb_close(scim_kv *base)
+{
+    lmdb_kv *kv = (lmdb_kv *)base;
+
+    pthread_mutex_lock(&environments_lock);
+    leave_environment(kv->env);
+    pthread_mutex_unlock(&environments_lock);
+}
+
+/*
+ * Transactions
+ */
+
+static lmdb_kv *store_of(const lmdb_txn *txn)
+{
+    return (lmdb_kv *)txn->base.kv;
+}
+
+static _Atomic(MDB_txn *) *idle_line(environment *env)
+{
+    uintptr_t stack = (uintptr_t)&stack;
+    apr_uint64_t spread = (apr_uint64_t)(stack >> 16) * 0x9e3779b97f4a7c15u;
+
+    return env->idle + (spread >> 32) % IDLE_LINES * IDLE_PER_LINE;
+}
+
+static bool put_idle(environment *env, MDB_txn *txn)
+{
+    _Atomic(MDB_txn *) *line = idle_line(env);
+
+    for (int i = 0; i < IDLE_PER_LINE; i++) {
+        MDB_txn *none = NULL;
+
+        if (atomic_compare_exchange_strong(&line[i], &none, txn)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The transaction keeps its slot in the table of readers while it is idle:
+ * taking one costs a lock that all processes share. */
+static int start_view(environment *env, MDB_txn **out)
+{
+    _Atomic(MDB_txn *) *line = idle_line(env);
+
+    for (int i = 0; i < IDLE_PER_LINE; i++) {
+        MDB_txn *txn = atomic_exchange(&line[i], NULL);
+        int err = txn ? mdb_txn_renew(txn) : MDB_BAD_RSLOT;
+
+        if (!err) {
+            *out = txn;
+            return 0;
+        }
+        /* A slot lost to another process is not ours to give back: such a
+         * transaction is abandoned. */
+        if (err != MDB_BAD_RSLOT) {
+            if (!put_idle(env, txn)) {
+                mdb_txn_abort(txn);
+            }
+            return err;
+        }
+    }
+    return mdb_txn_begin(env->mdb, NULL, MDB_RDONLY, out);
+}
+
+static void stop_view(environment *env, MDB_txn *txn)
+{
+    mdb_txn_reset(txn);
+    if (!put_idle(env, txn)) {
+        mdb_txn_abort(txn);
+    }
+}
+
+static int start(lmdb_txn *txn)
+{
+    environment *env = txn->env;
+
+    if (!env->mdb || atomic_load(&env->down)) {
+        return MDB_PANIC;
+    }
+    return txn->base.writable ? mdb_txn_begin(env->mdb, NULL, 0, &txn->handle)
+                              : start_view(env, &txn->handle);
+}
+
+static int check_readers(environment *env)
+{
+    int freed = 0;
+
+    pthread_rwlock_rdlock(&env->gate);
+    if (env->mdb) {
+        mdb_reader_check(env->mdb, &freed);
+    }
+    pthread_rwlock_unlock(&env->gate);
+    return freed;
+}
+
+/* The gate is held for writing: this process has no transaction. */
+static int change(environment *env, int err)
+{
+    env->generation++;
+    if (err == MDB_MAP_RESIZED && mdb_env_set_mapsize(env->mdb, 0) == 0) {
+        return 0;
+    }
+    err = reopen(env);
+    /* NOTFOUND or READONLY would be taken for the answer of a function */
+    return !err || translate(err) == SCIM_KV_CORRUPT ? err : MDB_PANIC;
+}
+
+/* Waits for the transactions of this process to end, and makes the change that
+ * err asks for unless another thread just did. */
+static int change_alone(lmdb_txn *txn, int err, unsigned int generation)
+{
+    environment *env = txn->env;
+    apr_time_t end = apr_time_now() + store_of(txn)->timeout;
+    struct timespec until = {.tv_sec = apr_time_sec(end), .tv_nsec = apr_time_usec(end) * 1000};
+
+    if (pthread_rwlock_timedwrlock(&env->gate, &until)) {
+        return MDB_MAP_RESIZED; /* the caller answers BUSY */
+    }
+    err = env->generation == generation ? change(env, err) : 0;
+    pthread_rwlock_unlock(&env->gate);
+    return err;
+}
+
+/* 0: begin once more. */
+static int heal(lmdb_txn *txn, int err, unsigned int generation)
+{
+    switch (err) {
+    case MDB_READERS_FULL:
+        check_readers(txn->env);
+        return 0;
+    case MDB_MAP_RESIZED:
+    case MDB_PANIC:
+        return change_alone(txn, err, generation);
+    default:
+        return err;
+    }
+}
+
+/* On success the gate is held for reading. */
+static scim_kv_rc begin(lmdb_txn *txn)
+{
+    environment *env = txn->env;
+    int err = 0;
+
+    for (int tries = 1; !err; tries++) {
+        unsigned int generation;
+
+        pthread_rwlock_rdlock(&env->gate);
+        generation = env->generation;
+        err = start(txn);
+        if (!err) {
+            return SCIM_KV_OK;
+        }
+        pthread_rwlock_unlock(&env->gate);
+        if (tries < BEGIN_TRIES) {
+            err = heal(txn, err, generation);
+        }
+    }
+    return translate(err);
+}
+
+static scim_kv_rc begin_view(lmdb_txn *txn, lmdb_kv *kv)
+{
+    environment *env = kv->env;
+    scim_kv_rc rc = SCIM_KV_BUSY;
+
+    *txn = (lmdb_txn){.base = {.kv = &kv->base}, .env = env};
+    if (atomic_fetch_add(&env->views, 1) < MAX_VIEWS) {
+        rc = begin(txn);
+    }
+    if (rc != SCIM_KV_OK) {
+        atomic_fetch_sub(&env->views, 1);
+    }
+    return rc;
+}
+
+static void close_cursors(lmdb_txn *txn)
+{
+    for (lmdb_cursor *cursor = txn->cursors; cursor; cursor = cursor->next) {
+        mdb_cursor_close(cursor->handle);
+    }
+    txn->cursors = NULL;
+    scim_kv_arena_clear(&txn->base);
+}
+
+static void end_view(lmdb_txn *txn)
+{
+    close_cursors(txn);
+    stop_view(txn->env, txn->handle);
+    pthread_rwlock_unlock(&txn->env->gate);
+    atomic_fetch_sub(&txn->env->views, 1);
+}
+
+static scim_kv_rc lmdb_view(scim_kv *base, scim_kv_fn fn, void *baton)
+{
+    lmdb_txn txn;
+    scim_kv_rc rc;
+
+    rc = begin_view(&txn, (lmdb_kv *)base);
+    if (rc == SCIM_KV_OK) {
+        rc = fn(&txn.base, baton);
+        end_view(&txn);
+    }
+    return rc;
+}
+
+/*
+ * Updates.  The last 5 % of the map is for deletions: a store that is full
+ * must be able to get rid of something.
+ */
+
+static int measure(MDB_txn *txn, MDB_dbi dbi, usage *out)
+{
+    enum { FREE_LIST = 0, META_PAGES = 2 };
+    MDB_stat data, list;
+    int err;
+
+    if (!(err = mdb_stat(txn, dbi, &data)) && !(err = mdb_stat(txn, FREE_LIST, &list))) {
+        out->pages = data.ms_branch_pages + data.ms_leaf_pages + data.ms_overflow_pages +
+                     list.ms_branch_pages + list.ms_leaf_pages + list.ms_overflow_pages +
+                     META_PAGES;
+        out->entries = data.ms_entries;
+        out->page_size = data.ms_psize;
+    }
+    return err;
+}
+
+/* Beyond the limit an update may take no more pages than there were, or, since
+ * a deletion can split a page, one for each entry that is gone. */
+static bool beyond_limit(environment *env, usage before, usage after)
+{
+    apr_uint64_t grown = after.pages - before.pages;
+    MDB_envinfo info;
+
+    mdb_env_info(env->mdb, &info);
+    if (after.pages <= before.pages ||
+        after.pages * after.page_size <= info.me_mapsize / 100 * 95) {
+        return false;
+    }
+    return after.entries >= before.entries || grown > before.entries - after.entries;
+}
+
+static scim_kv_rc run_job(lmdb_txn *txn, const scim_kv_job *job)
+{
+    environment *env = txn->env;
+    usage before, after;
+    scim_kv_rc rc;
+
+    txn->touched = false;
+    txn->failed = SCIM_KV_OK;
+    rc = translate(measure(txn->handle, env->dbi, &before));
+    if (rc == SCIM_KV_OK) {
+        rc = job->fn(&txn->base, job->baton);
+        close_cursors(txn);
+    }
+    if (rc == SCIM_KV_OK) {
+        rc = txn->failed;
+    }
+    if (rc == SCIM_KV_OK && txn->touched) {
+        rc = translate(measure(txn->handle, env->dbi, &after));
+        if (rc == SCIM_KV_OK && beyond_limit(env, before, after)) {
+            rc = SCIM_KV_FULL;
+        }
+    }
+    return rc;
+}
+
+static scim_kv_rc fail_all(scim_kv_job *jobs, int count, scim_kv_rc rc)
+{
+    for (int i = 0; i < count; i++) {
+        jobs[i].rc = rc;
+    }
+    return rc;
+}
+
+static int count_successes(const scim_kv_job *jobs, int count)
+{
+    int successes = 0;
+
+    for (int i = 0; i < count; i++) {
+        successes += jobs[i].rc == SCIM_KV_OK;
+    }
+    return successes;
+}
+
+static scim_kv_rc commit(lmdb_txn *txn, scim_kv_job *jobs, int count)
+{
+    int successes = count_successes(jobs, count);
+    scim_kv_rc rc = write_error(txn->env, mdb_txn_commit(txn->handle));
+
+    if (rc == SCIM_KV_OK) {
+        atomic_fetch_add(&store_of(txn)->updates, successes);
+        return SCIM_KV_OK;
+    }
+    for (int i = 0; i < count; i++) {
+        jobs[i].rc = jobs[i].rc == SCIM_KV_OK ? rc : jobs[i].rc;
+    }
+    return rc;
+}
+
+/* One physical transaction.  *spoilt: it was given up, because a job failed
+ * after it had written or because the commit failed; nothing was kept. */
+static scim_kv_rc run_together(lmdb_kv *kv, scim_kv_job *jobs, int count, bool *spoilt)
+{
+    lmdb_txn txn = {.base = {.kv = &kv->base, .writable = true}, .env = kv->env};
+    scim_kv_rc rc;
+
+    *spoilt = false;
+    rc = begin(&txn);
+    if (rc != SCIM_KV_OK) {
+        return fail_all(jobs, count, rc);
+    }
+    for (int i = 0; i < count && !*spoilt; i++) {
+        jobs[i].rc = run_job(&txn, &jobs[i]);
+        *spoilt = jobs[i].rc != SCIM_KV_OK && txn.touched;
+    }
+    if (*spoilt) {
+        mdb_txn_abort(txn.handle);
+    } else {
+        rc = commit(&txn, jobs, count);
+        *spoilt = rc != SCIM_KV_OK;
+    }
+    pthread_rwlock_unlock(&kv->env->gate);
+    return rc;
+}
+
+/* Readers that died keep old pages from being used again; where that is why
+ * the map is full, the second try finds room. */
+static scim_kv_rc run_alone(lmdb_kv *kv, scim_kv_job *job, bool once)
+{
+    bool spoilt;
+    scim_kv_rc rc = run_together(kv, job, 1, &spoilt);
+
+    if (job->rc == SCIM_KV_FULL && check_readers(kv->env) > 0 && !once) {
+        rc = run_together(kv, job, 1, &spoilt);
+    }
+    return rc;
+}
+
+static scim_kv_rc run_each(lmdb_kv *kv, scim_kv_job *jobs, int count, bool once)
+{
+    scim_kv_rc first = SCIM_KV_OK;
+
+    for (int i = 0; i < count; i++) {
+        scim_kv_rc rc = run_alone(kv, &jobs[i], once);
+
+        first = first == SCIM_KV_OK ? rc : first;
+    }
+    return first;
+}
+
+/* The one place through which every update goes. */
+static scim_kv_rc update(lmdb_kv *kv, scim_kv_job *jobs, int count, bool once)
+{
+    bool spoilt = true;
+    scim_kv_rc rc;
+
+    rc = kv->read_only ? SCIM_KV_READONLY : scim_kv_lock(&kv->env->writer, kv->timeout);
+    if (rc != SCIM_KV_OK) {
+        return fail_all(jobs, count, rc);
+    }
+    if (count > 1) {
+        rc = run_together(kv, jobs, count, &spoilt);
+    }
+    if (spoilt) {
+        rc = run_each(kv, jobs, count, once);
+    }
+    pthread_mutex_unlock(&kv->env->writer);
+    return rc;
+}
+
+static scim_kv_rc lmdb_update_all(scim_kv *base, scim_kv_job *jobs, int count)
+{
+    return update((lmdb_kv *)base, jobs, count, false);
+}
+
+static scim_kv_rc lmdb_update_exclusive(scim_kv *base, scim_kv_fn fn, void *baton)
+{
+    scim_kv_job job = {.fn = fn, .baton = baton};
+
+    update((lmdb_kv *)base, &job, 1, true);
+    return job.rc;
+}
+
+/*
+ * Keys and values
+ */
+
+static MDB_val val_of(scim_slice slice)
+{
+    return (MDB_val){slice.len, (void *)slice.data};
+}
+
+static scim_slice slice_of(MDB_val val)
+{
+    return (scim_slice){val.mv_data, val.mv_size};
+}
+
+static scim_kv_rc lmdb_get(scim_kv_txn *base, scim_slice key, scim_slice *value)
+{
+    lmdb_txn *txn = (lmdb_txn *)base;
+    MDB_val k = val_of(key);
+    MDB_val v;
+    int err;
+
+    err = mdb_get(txn->handle, txn->env->dbi, &k, &v);
+    if (!err) {
+        *value = slice_of(v);
+    }
+    return translate(err);
+}
+
+/* From now on the cursor is only a place and a key. */
+static void detach(lmdb_cursor *cursor)
+{
+    if (!cursor->handle) {
+        return;
+    }
+    if (cursor->place == AT_KEY && cursor->key.mv_data != cursor->copy) {
+        memcpy(cursor->copy, cursor->key.mv_data, cursor->key.mv_size);
+        cursor->key.mv_data = cursor->copy;
+    }
+    mdb_cursor_close(cursor->handle);
+    cursor->handle = NULL;
+}
+
+static void detach_cursors(lmdb_txn *txn)
+{
+    for (lmdb_cursor *cursor = txn->cursors; cursor; cursor = cursor->next) {
+        detach(cursor);
+    }
+}
+
+static scim_kv_rc written(lmdb_txn *txn, int err)
+{
+    scim_kv_rc rc;
+
+    if (err == MDB_KEYEXIST || err == MDB_NOTFOUND) {
+        return translate(err);
+    }
+    txn->touched = true;
+    rc = write_error(txn->env, err);
+    if (rc != SCIM_KV_OK && txn->failed == SCIM_KV_OK) {
+        txn->failed = rc;
+    }
+    return rc;
+}
+
+/* LMDB moves bytes within a page before it reads what it was given, so what it
+ * is given must not lie in a page. */
+static scim_kv_rc lmdb_put(scim_kv_txn *base, scim_slice key, scim_slice value,
+                           bool no_overwrite)
+{
+    lmdb_txn *txn = (lmdb_txn *)base;
+    unsigned char *bytes = scim_kv_allocated(malloc(key.len + value.len));
+    MDB_val k = {key.len, bytes};
+    MDB_val v = {value.len, bytes + key.len};
+    int err;
+
+    memcpy(k.mv_data, key.data, key.len);
+    if (value.len) {
+        memcpy(v.mv_data, value.data, value.len);
+    }
+    detach_cursors(txn);
+    err = mdb_put(txn->handle, txn->env->dbi, &k, &v, no_overwrite ? MDB_NOOVERWRITE : 0);
+    free(bytes);
+    return written(txn, err);
+}
+
+static scim_kv_rc lmdb_del(scim_kv_txn *base, scim_slice key)
+{
+    lmdb_txn *txn = (lmdb_txn *)base;
+    unsigned char bytes[SCIM_KV_MAX_KEY];
+    MDB_val k = {key.len, bytes};
+
+    memcpy(bytes, key.data, key.len);
+    detach_cursors(txn);
+    return written(txn, mdb_del(txn->handle, txn->env->dbi, &k, NULL));
+}
+
+/*
+ * Cursors
+ */
+
+static scim_kv_cursor *lmdb_cursor_open(scim_kv_txn *base)
+{
+    lmdb_txn *txn = (lmdb_txn *)base;
+    lmdb_cursor *cursor = scim_kv_scratch(base, sizeof(*cursor));
+
+    cursor->base.txn = base;
+    cursor->handle = NULL;
+    cursor->place = UNPLACED;
+    cursor->key = (MDB_val){0, cursor->copy};
+    cursor->next = txn->cursors;
+    txn->cursors = cursor;
+    return &cursor->base;
+}
+
+static int attach(lmdb_cursor *cursor)
+{
+    lmdb_txn *txn = (lmdb_txn *)cursor->base.txn;
+
+    return cursor->handle ? 0 : mdb_cursor_open(txn->handle, txn->env->dbi, &cursor->handle);
+}
+
+/* A move that found nothing may have moved LMDB's cursor all the same. */
+static scim_kv_rc arrive(lmdb_cursor *cursor, int err, MDB_val k, MDB_val v, scim_slice *key,
+                         scim_slice *value)
+{
+    if (err) {
+        detach(cursor);
+        return translate(err);
+    }
+    cursor->place = AT_KEY;
+    cursor->key = k;
+    *key = slice_of(k);
+    *value = slice_of(v);
+    return SCIM_KV_OK;
+}
+
+static scim_kv_rc lmdb_seek(scim_kv_cursor *base, scim_slice at, scim_slice *key,
+                            scim_slice *value)
+{
+    lmdb_cursor *cursor = (lmdb_cursor *)base;
+    MDB_val k = {at.len, cursor->copy};
+    MDB_val v;
+    int err;
+
+    if (at.len) {
+        memcpy(cursor->copy, at.data, at.len);
+    }
+    cursor->place = BEFORE_KEY;
+    cursor->key = k;
+    err = attach(cursor);
+    if (!err) {
+        err = mdb_cursor_get(cursor->handle, &k, &v, at.len ? MDB_SET_RANGE : MDB_FIRST);
+    }
+    return arrive(cursor, err, k, v, key, value);
+}
+
+/* The first key that is not under the cursor's; *same: it is that very key. */
+static int find_again(lmdb_cursor *cursor, MDB_val *k, MDB_val *v, bool *same)
+{
+    const MDB_val key = cursor->key;
+    int err;
+
+    *k = key;
+    *same = false;
+    err = mdb_cursor_get(cursor->handle, k, v, key.mv_size ? MDB_SET_RANGE : MDB_FIRST);
+    if (!err) {
+        *same = k->mv_size == key.mv_size && !memcmp(k->mv_data, key.mv_data, key.mv_size);
+    }
+    return err;
+}
+
+static int step_forward(lmdb_cursor *cursor, bool attached, MDB_val *k, MDB_val *v)
+{
+    bool same;
+    int err;
+
+    if (cursor->place == UNPLACED) {
+        return mdb_cursor_get(cursor->handle, k, v, MDB_FIRST);
+    }
+    if (attached) {
+        return mdb_cursor_get(cursor->handle, k, v, MDB_NEXT);
+    }
+    err = find_again(cursor, k, v, &same);
+    return !err && same && cursor->place == AT_KEY
+               ? mdb_cursor_get(cursor->handle, k, v, MDB_NEXT)
+               : err;
+}
+
+static int step_back(lmdb_cursor *cursor, bool attached, MDB_val *k, MDB_val *v)
+{
+    bool same;
+    int err = 0;
+
+    if (cursor->place == UNPLACED) {
+        return mdb_cursor_get(cursor->handle, k, v, MDB_LAST);
+    }
+    if (!attached) {
+        err = find_again(cursor, k, v, &same);
+    }
+    if (err == MDB_NOTFOUND) {
+        return mdb_cursor_get(cursor->handle, k, v, MDB_LAST);
+    }
+    return err ? err : mdb_cursor_get(cursor->handle, k, v, MDB_PREV);
+}
+
+static scim_kv_rc lmdb_next(scim_kv_cursor *base, scim_slice *key, scim_slice *value)
+{
+    lmdb_cursor *cursor = (lmdb_cursor *)base;
+    bool attached = cursor->handle != NULL;
+    MDB_val k = {0}, v = {0};
+    int err;
+
+    err = attach(cursor);
+    if (!err) {
+        err = step_forward(cursor, attached, &k, &v);
+    }
+    return arrive(cursor, err, k, v, key, value);
+}
+
+static scim_kv_rc lmdb_prev(scim_kv_cursor *base, scim_slice *key, scim_slice *value)
+{
+    lmdb_cursor *cursor = (lmdb_cursor *)base;
+    bool attached = cursor->handle != NULL;
+    MDB_val k = {0}, v = {0};
+    int err;
+
+    err = attach(cursor);
+    if (!err) {
+        err = step_back(cursor, attached, &k, &v);
+    }
+    return arrive(cursor, err, k, v, key, value);
+}
+
+/*
+ * Administration
+ */
+
+static scim_kv_rc lmdb_check(scim_kv *base, int *freed)
+{
+    *freed = check_readers(((lmdb_kv *)base)->env);
+    return SCIM_KV_OK;
+}
+
+/* A line of mdb_reader_list: process, thread, and the transaction that the
+ * reader is in, or "-". */
+static int count_reader(const char *line, void *count)
+{
+    unsigned long long thread, txn;
+    int pid;
+
+    if (sscanf(line, "%d %llx %llu", &pid, &thread, &txn) == 3) {
+        ++*(apr_uint32_t *)count;
+    }
+    return 0;
+}
+
+static scim_kv_rc lmdb_statistics(scim_kv *base, scim_kv_stat *out)
+{
+    lmdb_kv *kv = (lmdb_kv *)base;
+    MDB_envinfo info;
+    usage use = {0};
+    lmdb_txn txn;
+    scim_kv_rc rc;
+
+    rc = begin_view(&txn, kv);
+    if (rc != SCIM_KV_OK) {
+        return rc;
+    }
+    rc = translate(measure(txn.handle, kv->env->dbi, &use));
+    mdb_env_info(kv->env->mdb, &info);
+    /* this view is no reader that anyone asks about */
+    mdb_txn_reset(txn.handle);
+    mdb_reader_list(kv->env->mdb, count_reader, &out->readers);
+    end_view(&txn);
+    out->entries = use.entries;
+    out->used = use.pages * use.page_size;
+    out->size = info.me_mapsize;
+    out->max_readers = info.me_maxreaders;
+    out->updates = atomic_load(&kv->updates);
+    return rc;
+}
+
+static scim_kv_rc copy_to(lmdb_kv *kv, int fd, int *err)
+{
+    lmdb_txn txn;
+    scim_kv_rc rc;
+
+    /* LMDB's copy is a transaction of its own; this one holds the gate for it */
+    rc = begin_view(&txn, kv);
+    if (rc == SCIM_KV_OK) {
+        *err = mdb_env_copyfd2(kv->env->mdb, fd, 0);
+        end_view(&txn);
+        if (!*err && fsync(fd)) {
+            *err = errno;
+        }
+        rc = translate(*err);
+    }
+    return rc;
+}
+
+static scim_kv_rc backup_error(scim_kv_rc rc, int err, const char *path, const char **why,
+                               apr_pool_t *pool)
+{
+    *why = apr_psprintf(pool, "cannot write the backup %s as user %s: %s", path,
+                        scim_kv_user(pool), err ? mdb_strerror(err) : scim_kv_strerror(rc));
+    return rc;
+}
+
+static scim_kv_rc lmdb_backup(scim_kv *base, const char *path, const char **why,
+                              apr_pool_t *scratch_pool)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    int err = 0;
+    scim_kv_rc rc;
+
+    if (fd < 0) {
+        err = errno;
+        return backup_error(err == EEXIST ? SCIM_KV_EXISTS : translate(err), err, path, why,
+                            scratch_pool);
+    }
+    rc = copy_to((lmdb_kv *)base, fd, &err);
+    if (close(fd) && rc == SCIM_KV_OK) {
+        err = errno;
+        rc = translate(err);
+    }
+    if (rc != SCIM_KV_OK) {
+        unlink(path);
+        return backup_error(rc, err, path, why, scratch_pool);
+    }
+    return SCIM_KV_OK;
+}
+
+const scim_kv_engine scim_kv_lmdb = {
+    .version = SCIM_KV_VERSION,
+    .name = "lmdb",
+    .open = lmdb_open,
+    .close = lmdb_close,
+    .view = lmdb_view,
+    .update_all = lmdb_update_all,
+    .update_exclusive = lmdb_update_exclusive,
+    .get = lmdb_get,
+    .put = lmdb_put,
+    .del = lmdb_del,
+    .cursor_open = lmdb_cursor_open,
+    .seek = lmdb_seek,
+    .next = lmdb_next,
+    .prev = lmdb_prev,
+    .check = lmdb_check,
+    .statistics = lmdb_statistics,
+    .backup = lmdb_backup,
+};
