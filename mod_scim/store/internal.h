@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of the store share and nobody else sees.
+ */
+#ifndef SCIM_STORE_INTERNAL_H
+#define SCIM_STORE_INTERNAL_H
+
+#include <openssl/evp.h>
+
+#include "scim/key.h"
+#include "scim/member.h"
+#include "scim/resource.h"
+#include "scim/store.h"
+#include "scim/tenant.h"
+#include "scim/token.h"
+
+/* What a row of an attribute serves. */
+typedef enum index_kind {
+    INDEX_UNIQUE,   /* table u: value -> id; refuses a second */
+    INDEX_ORDERED,  /* table i: value, id */
+    INDEX_REFERENCE /* table f: target id -> source id */
+} index_kind;
+
+typedef struct index_def {
+    const scim_resource_type *type;
+    index_kind kind;
+    scim_path path;
+    const char *name;      /* of the attribute: "emails.value" */
+    apr_uint16_t number;   /* from the system table */
+    bool unique_by_policy; /* checked on the range while the tenant wants it */
+} index_def;
+
+typedef struct type_def {
+    const scim_resource_type *type;
+    apr_uint16_t number;
+} type_def;
+
+struct scim_store {
+    scim_kv *kv;
+    const scim_registry *registry;
+    apr_uint64_t scan_limit;
+    type_def *types; /* in the registry's order */
+    int types_count;
+    index_def *indexes;
+    int indexes_count;
+    EVP_MD *sha256; /* fetched once: a fetch per digest costs more than the digest */
+};
+
+/* Numbers, big-endian. */
+void store_put_u16(unsigned char *at, apr_uint16_t value);
+void store_put_u32(unsigned char *at, apr_uint32_t value);
+void store_put_u64(unsigned char *at, apr_uint64_t value);
+apr_uint16_t store_get_u16(const unsigned char *at);
+apr_uint32_t store_get_u32(const unsigned char *at);
+apr_uint64_t store_get_u64(const unsigned char *at);
+
+/* Every value but those of counters and empty ones begins with 8 bytes of
+ * XXH3 over its key and the rest, so that altered bytes are never served. */
+#define STORE_SEAL 8
+void store_seal(scim_slice key, unsigned char *value, apr_size_t len);
+bool store_sealed(scim_slice key, scim_slice value);
+
+/* Reads a sealed value: NOTFOUND, CORRUPT where the seal is broken, or shorter
+ * than min bytes behind it; *rest is what stands behind the seal. */
+scim_kv_rc store_get(scim_kv_txn *txn, const scim_key *key, apr_size_t min,
+                     scim_slice *rest);
+
+/* The first thing that every update does: another generation of the module
+ * may have changed the format meanwhile. */
+scim_kv_rc store_check_format(scim_kv_txn *txn);
+
+const type_def *store_type(const scim_store *store, const scim_resource_type *type);
+const type_def *store_type_number(const scim_store *store, apr_uint16_t number);
+
+/* record.c */
+#define RECORD_HEADER (STORE_SEAL + 8 + 8 + 8 + 2)
+typedef struct record_head {
+    apr_uint64_t revision;
+    apr_time_t created;
+    apr_time_t modified;
+    const char *display;
+    apr_size_t display_len;
+    const char *json;
+    apr_size_t json_len;
+} record_head;
+
+void record_key(scim_key *key, const scim_tenant *tenant, const type_def *type,
+                const scim_id *id);
+void record_prefix(scim_key *key, const scim_tenant *tenant, const type_def *type);
+/* The value of a record into buf, which has record_size() bytes. */
+apr_size_t record_size(const record_head *head);
+void record_write(scim_slice key, const record_head *head, unsigned char *buf);
+/* NOTFOUND, CORRUPT. */
+scim_kv_rc record_read(record_head *out, scim_kv_txn *txn, const scim_key *key);
+bool record_decode(record_head *out, scim_slice key, scim_slice value);
+/* The whole record, a group's membership counted in. */
+void record_fill(scim_record *out, scim_kv_txn *txn, const scim_tenant *tenant,
+                 const type_def *type, const scim_id *id, const record_head *head);
+/* The type of the resource with this id, or NULL where there is none. */
+const type_def *record_find(scim_store *store, scim_kv_txn *txn, const scim_tenant *tenant,
+                            const scim_id *id);
+
+/* counters */
+typedef enum store_counter {
+    COUNTER_RESOURCES = 'T', /* of a type */
+    COUNTER_MEMBERS = 'M',   /* of a group */
+    COUNTER_REVISION = 'R',  /* of a group's membership */
+    COUNTER_MODIFIED = 'L'   /* of a group's membership: a time, put, not added to */
+} store_counter;
+void counter_key_type(scim_key *key, const scim_tenant *tenant, const type_def *type);
+void counter_key_group(scim_key *key, const scim_tenant *tenant, store_counter which,
+                       const scim_id *group);
+apr_int64_t counter_read(scim_kv_txn *txn, const scim_key *key);
+
+/* index.c: the rows that a resource's JSON has in tables u, i and f */
+typedef struct index_row {
+    const index_def *def;
+    scim_slice key; /* u: whole; i: without the id; f: whole but for the source id */
+    const char *text; /* the value, for a conflict's detail; or the target's id */
+    scim_id target; /* f */
+} index_row;
+
+/* All rows of json, each once, in pool: an array of index_row. */
+apr_array_header_t *index_rows(scim_store *store, const scim_tenant *tenant,
+                               const scim_resource_type *type, const json_t *json,
+                               apr_pool_t *pool);
+/* Those of a that are not in b. */
+apr_array_header_t *index_rows_without(const apr_array_header_t *a,
+                                       const apr_array_header_t *b, apr_pool_t *pool);
+const index_def *index_find(const scim_store *store, const scim_resource_type *type,
+                            const scim_path *path);
+/* The key up to the value of an attribute, and behind it; text is prepared. */
+void index_prefix(scim_key *key, const scim_tenant *tenant, const scim_store *store,
+                  const index_def *def);
+
+/* member.c */
+void member_key(scim_key *key, const scim_tenant *tenant, const scim_id *group,
+                const scim_id *member);
+void member_of_key(scim_key *key, const scim_tenant *tenant, const scim_id *member,
+                   const scim_id *group);
+void member_prefix(scim_key *key, scim_table table, const scim_tenant *tenant,
+                   const scim_id *id);
+/* One change of a membership, ready to apply. */
+typedef struct member_add {
+    scim_id id;
+    const type_def *type; /* NULL: dangling, and allowed to be */
+    const char *display;  /* or NULL */
+    bool display_given;   /* NULL above means: take it away */
+} member_add;
+
+typedef struct member_plan {
+    apr_array_header_t *adds;    /* of member_add, in the order of their ids */
+    apr_array_header_t *removes; /* of scim_id, likewise */
+    bool walked;                 /* made from all members: stale when they changed */
+} member_plan;
+
+/* What steps come to, against the members as they are; group NULL: a new
+ * group, which has none.  400 invalidValue for a member that is nothing. */
+const scim_error *member_plan_make(member_plan **out, scim_view *view,
+                                   const scim_tenant *tenant, const scim_id *group,
+                                   const apr_array_header_t *steps);
+/* Reads only: STALE where a member to add is gone.  *changes: whether there
+ * is anything to do. */
+scim_kv_rc member_plan_check(const member_plan *plan, scim_store *store, scim_kv_txn *txn,
+                             const scim_tenant *tenant, const scim_id *group, bool *changes);
+/* Writes the edges and the counters. */
+scim_kv_rc member_plan_write(const member_plan *plan, scim_kv_txn *txn,
+                             const scim_tenant *tenant, const scim_id *group, apr_time_t now);
+/* Takes a resource out of all groups, and all members out of it. */
+scim_kv_rc member_drop(scim_kv_txn *txn, const scim_tenant *tenant, const scim_id *id,
+                       apr_time_t now);
+
+#endif

@@ -1,0 +1,683 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Membership edges.  Every edge is two rows, (group, member) and (member,
+ * group), written and deleted together; counters keep a group's number of
+ * members and the revision of its membership without touching its record.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include <apr_hash.h>
+#include <apr_strings.h>
+
+#include "scim/filter.h"
+#include "scim/json.h"
+
+#include "internal.h"
+
+#define MEMBER_HEAD 2
+
+void member_prefix(scim_key *key, scim_table table, const scim_tenant *tenant,
+                   const scim_id *id)
+{
+    scim_key_begin(key, table);
+    scim_key_u32(key, tenant->number);
+    scim_key_id(key, id);
+}
+
+void member_key(scim_key *key, const scim_tenant *tenant, const scim_id *group,
+                const scim_id *member)
+{
+    member_prefix(key, SCIM_TABLE_MEMBER, tenant, group);
+    scim_key_id(key, member);
+}
+
+void member_of_key(scim_key *key, const scim_tenant *tenant, const scim_id *member,
+                   const scim_id *group)
+{
+    member_prefix(key, SCIM_TABLE_MEMBER_OF, tenant, member);
+    scim_key_id(key, group);
+}
+
+/* Reading */
+
+static bool decode(scim_edge *out, const scim_store *store, scim_slice key, scim_slice id,
+                   scim_slice value)
+{
+    const unsigned char *at = (const unsigned char *)value.data + STORE_SEAL;
+    const type_def *type;
+
+    if (id.len != sizeof(out->id.bytes) || value.len < STORE_SEAL + MEMBER_HEAD
+        || !store_sealed(key, value)) {
+        return false;
+    }
+    memcpy(out->id.bytes, id.data, id.len);
+    type = store_type_number(store, store_get_u16(at));
+    out->type = type ? type->type : NULL;
+    out->display_len = value.len - STORE_SEAL - MEMBER_HEAD;
+    out->display = out->display_len ? (const char *)at + MEMBER_HEAD : NULL;
+    out->direct = true;
+    return true;
+}
+
+const scim_error *scim_member_each(scim_view *view, const scim_tenant *tenant,
+                                   const scim_id *group, scim_edge_fn fn, void *baton)
+{
+    scim_kv_cursor *cursor = scim_kv_cursor_open(view->txn);
+    scim_key from;
+    scim_slice key, value, id;
+    scim_kv_rc rc;
+
+    member_prefix(&from, SCIM_TABLE_MEMBER, tenant, group);
+    for (rc = scim_kv_seek(cursor, scim_key_slice(&from), &key, &value);
+         rc == SCIM_KV_OK && scim_key_has_prefix(key, &from, &id);
+         rc = scim_kv_next(cursor, &key, &value)) {
+        scim_edge edge;
+
+        if (!decode(&edge, view->store, key, id, value)) {
+            return scim_store_error(view->pool, SCIM_KV_CORRUPT, "reading members");
+        }
+        SCIM_ERR(fn(&edge, baton));
+    }
+    return rc == SCIM_KV_OK || rc == SCIM_KV_NOTFOUND
+               ? NULL
+               : scim_store_error(view->pool, rc, "reading members");
+}
+
+bool scim_member_has(scim_view *view, const scim_tenant *tenant, const scim_id *group,
+                     const scim_id *member)
+{
+    scim_key key;
+    scim_slice value;
+
+    member_key(&key, tenant, group, member);
+    return scim_kv_get(view->txn, scim_key_slice(&key), &value) == SCIM_KV_OK;
+}
+
+typedef struct group_walk {
+    scim_view *view;
+    const scim_tenant *tenant;
+    apr_array_header_t *found; /* of scim_edge; also the queue of the walk */
+    apr_hash_t *seen;
+} group_walk;
+
+/* One group around a resource: taken where it is there and new. */
+static scim_kv_rc take_group(group_walk *w, const scim_id *id, bool direct)
+{
+    const type_def *type;
+    record_head head;
+    scim_edge *edge;
+    scim_key key;
+    scim_kv_rc rc;
+    scim_id *copy;
+
+    if (apr_hash_get(w->seen, id->bytes, sizeof(id->bytes))) {
+        return SCIM_KV_OK;
+    }
+    type = record_find(w->view->store, w->view->txn, w->tenant, id);
+    if (!type) {
+        return SCIM_KV_OK;
+    }
+    record_key(&key, w->tenant, type, id);
+    rc = record_read(&head, w->view->txn, &key);
+    if (rc != SCIM_KV_OK) {
+        return rc;
+    }
+    copy = apr_pmemdup(w->view->pool, id, sizeof(*id));
+    apr_hash_set(w->seen, copy->bytes, sizeof(copy->bytes), copy);
+    edge = apr_array_push(w->found);
+    edge->id = *id;
+    edge->type = type->type;
+    edge->display = head.display_len ? head.display : NULL;
+    edge->display_len = head.display_len;
+    edge->direct = direct;
+    return SCIM_KV_OK;
+}
+
+static scim_kv_rc take_groups_of(group_walk *w, const scim_id *member, bool direct)
+{
+    scim_kv_cursor *cursor = scim_kv_cursor_open(w->view->txn);
+    scim_key from;
+    scim_slice key, id;
+    scim_kv_rc rc;
+
+    member_prefix(&from, SCIM_TABLE_MEMBER_OF, w->tenant, member);
+    for (rc = scim_kv_seek(cursor, scim_key_slice(&from), &key, NULL);
+         rc == SCIM_KV_OK && scim_key_has_prefix(key, &from, &id);
+         rc = scim_kv_next(cursor, &key, NULL)) {
+        scim_id group;
+        scim_kv_rc taken;
+
+        if (id.len != sizeof(group.bytes)) {
+            return SCIM_KV_CORRUPT;
+        }
+        memcpy(group.bytes, id.data, id.len);
+        taken = take_group(w, &group, direct);
+        if (taken != SCIM_KV_OK) {
+            return taken;
+        }
+    }
+    return rc == SCIM_KV_NOTFOUND ? SCIM_KV_OK : rc;
+}
+
+const scim_error *scim_member_groups(apr_array_header_t **out, scim_view *view,
+                                     const scim_tenant *tenant, const scim_id *member)
+{
+    group_walk w = {view, tenant, apr_array_make(view->pool, 8, sizeof(scim_edge)),
+                    apr_hash_make(view->pool)};
+    scim_kv_rc rc = take_groups_of(&w, member, true);
+    int next;
+
+    /* Breadth first over what is found, so direct groups stay in front. */
+    for (next = 0; rc == SCIM_KV_OK && next < w.found->nelts; next++) {
+        scim_id id = APR_ARRAY_IDX(w.found, next, scim_edge).id;
+
+        rc = take_groups_of(&w, &id, false);
+    }
+    *out = w.found;
+    return scim_store_error(view->pool, rc, "reading groups");
+}
+
+/* Planning: from steps to a difference */
+
+typedef struct wanted {
+    scim_id id;
+    bool present;
+    bool display_given;
+    const char *display;
+    const char *type; /* as sent */
+    const char *where;
+} wanted;
+
+typedef struct planning {
+    scim_view *view;
+    const scim_tenant *tenant;
+    const scim_id *group; /* NULL: new */
+    apr_hash_t *named;    /* id -> wanted */
+    bool cleared;
+    bool walked;
+    const scim_filter *filter; /* of the step at hand */
+    const scim_member_op *step;
+    member_plan *plan;
+    apr_pool_t *scratch;
+} planning;
+
+static wanted *name_member(planning *p, const scim_id *id)
+{
+    wanted *w = apr_hash_get(p->named, id->bytes, sizeof(id->bytes));
+
+    if (!w) {
+        w = apr_pcalloc(p->view->pool, sizeof(*w));
+        w->id = *id;
+        apr_hash_set(p->named, w->id.bytes, sizeof(w->id.bytes), w);
+    }
+    return w;
+}
+
+static const scim_error *bad_member(planning *p, const scim_member_op *step)
+{
+    return scim_error_make(p->view->pool, SCIM_E_INVALID_VALUE,
+                           "%s: there is no user and no group with the id \"%s\"",
+                           step->where ? step->where : "members", step->value);
+}
+
+static const scim_error *step_add(planning *p, const scim_member_op *step)
+{
+    scim_id id;
+    wanted *w;
+
+    if (!scim_id_parse(&id, step->value)) {
+        return bad_member(p, step);
+    }
+    if (p->group && !scim_id_compare(&id, p->group)) {
+        return scim_error_make(p->view->pool, SCIM_E_INVALID_VALUE,
+                               "%s: a group cannot be its own member",
+                               step->where ? step->where : "members");
+    }
+    w = name_member(p, &id);
+    w->present = true;
+    w->type = step->type;
+    w->where = step->where;
+    if (step->display) {
+        w->display_given = true;
+        w->display = step->display;
+    }
+    return NULL;
+}
+
+static void step_remove(planning *p, const scim_member_op *step)
+{
+    scim_id id;
+
+    /* What is no id is no member either, and removing it is done. */
+    if (scim_id_parse(&id, step->value)) {
+        wanted *w = name_member(p, &id);
+
+        w->present = false;
+        w->display_given = false;
+        w->display = NULL;
+    }
+}
+
+static bool element_matches(planning *p, const scim_id *id, const char *type,
+                            const char *display, apr_size_t display_len)
+{
+    char text[SCIM_ID_TEXT + 1];
+    json_t *element = scim_json_adopt(json_object(), p->scratch);
+
+    json_object_set_new(element, "value", json_string(scim_id_format(id, text)));
+    if (type) {
+        json_object_set_new(element, "type", json_string(type));
+    }
+    if (display) {
+        json_object_set_new(element, "display", json_stringn(display, display_len));
+    }
+    return scim_filter_match_element(p->filter, element, p->scratch);
+}
+
+static void change_matching(planning *p, const scim_id *id)
+{
+    wanted *w = name_member(p, id);
+
+    w->present = p->step->kind == SCIM_MEMBER_SET_WHERE;
+    w->display_given = w->present;
+    w->display = w->present ? p->step->display : NULL;
+}
+
+static const scim_error *where_edge(const scim_edge *edge, void *baton)
+{
+    planning *p = baton;
+
+    apr_pool_clear(p->scratch);
+    if (!apr_hash_get(p->named, edge->id.bytes, sizeof(edge->id.bytes))
+        && element_matches(p, &edge->id, edge->type ? edge->type->name : NULL, edge->display,
+                           edge->display_len)) {
+        change_matching(p, &edge->id);
+    }
+    return NULL;
+}
+
+/* A step with a filter sees the members that are there and those that the
+ * steps before it named. */
+static const scim_error *step_where(planning *p, const scim_member_op *step)
+{
+    apr_hash_index_t *i;
+
+    p->step = step;
+    p->filter = step->filter;
+    for (i = apr_hash_first(p->view->pool, p->named); i; i = apr_hash_next(i)) {
+        wanted *w;
+
+        apr_hash_this(i, NULL, NULL, (void **)&w);
+        apr_pool_clear(p->scratch);
+        if (w->present
+            && element_matches(p, &w->id, w->type, w->display,
+                               w->display ? strlen(w->display) : 0)) {
+            change_matching(p, &w->id);
+        }
+    }
+    if (p->group && !p->cleared) {
+        p->walked = true;
+        return scim_member_each(p->view, p->tenant, p->group, where_edge, p);
+    }
+    return NULL;
+}
+
+static const scim_error *take_step(planning *p, const scim_member_op *step)
+{
+    switch (step->kind) {
+    case SCIM_MEMBER_ADD:
+        return step_add(p, step);
+    case SCIM_MEMBER_REMOVE:
+        step_remove(p, step);
+        return NULL;
+    case SCIM_MEMBER_CLEAR:
+        apr_hash_clear(p->named);
+        p->cleared = true;
+        return NULL;
+    case SCIM_MEMBER_REMOVE_WHERE:
+    case SCIM_MEMBER_SET_WHERE:
+        return step_where(p, step);
+    }
+    return NULL;
+}
+
+static const scim_error *check_type(planning *p, const wanted *w, const type_def *type)
+{
+    if (w->type && strcasecmp(w->type, type->type->name)) {
+        return scim_error_make(p->view->pool, SCIM_E_INVALID_VALUE,
+                               "%s: the member's type is %s, not %s",
+                               w->where ? w->where : "members", type->type->name, w->type);
+    }
+    return NULL;
+}
+
+static const scim_error *plan_add(planning *p, const wanted *w)
+{
+    const type_def *type =
+        record_find(p->view->store, p->view->txn, p->tenant, &w->id);
+    member_add *add;
+
+    if (!type && !p->tenant->policy.dangling_references) {
+        char text[SCIM_ID_TEXT + 1];
+
+        /* A member that is there stays, whatever became of its resource. */
+        if (!p->group || !scim_member_has(p->view, p->tenant, p->group, &w->id)) {
+            return scim_error_make(p->view->pool, SCIM_E_INVALID_VALUE,
+                                   "%s: there is no user and no group with the id \"%s\"",
+                                   w->where ? w->where : "members",
+                                   scim_id_format(&w->id, text));
+        }
+    }
+    if (type) {
+        SCIM_ERR(check_type(p, w, type));
+    }
+    add = apr_array_push(p->plan->adds);
+    add->id = w->id;
+    add->type = type;
+    add->display = w->display && *w->display ? w->display : NULL;
+    add->display_given = w->display_given;
+    return NULL;
+}
+
+/* Of a group that was cleared, the members that were not named again go. */
+static const scim_error *clear_edge(const scim_edge *edge, void *baton)
+{
+    planning *p = baton;
+
+    if (!apr_hash_get(p->named, edge->id.bytes, sizeof(edge->id.bytes))) {
+        APR_ARRAY_PUSH(p->plan->removes, scim_id) = edge->id;
+    }
+    return NULL;
+}
+
+static int compare_adds(const void *a, const void *b)
+{
+    return scim_id_compare(&((const member_add *)a)->id, &((const member_add *)b)->id);
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+    return scim_id_compare(a, b);
+}
+
+static const scim_error *plan_named(planning *p)
+{
+    apr_hash_index_t *i;
+
+    for (i = apr_hash_first(p->view->pool, p->named); i; i = apr_hash_next(i)) {
+        wanted *w;
+
+        apr_hash_this(i, NULL, NULL, (void **)&w);
+        if (w->present) {
+            /* A replacement says all there is: a display it leaves out goes. */
+            w->display_given = w->display_given || p->cleared;
+            SCIM_ERR(plan_add(p, w));
+        } else {
+            APR_ARRAY_PUSH(p->plan->removes, scim_id) = w->id;
+        }
+    }
+    return NULL;
+}
+
+const scim_error *member_plan_make(member_plan **out, scim_view *view,
+                                   const scim_tenant *tenant, const scim_id *group,
+                                   const apr_array_header_t *steps)
+{
+    planning p = {.view = view, .tenant = tenant, .group = group,
+                  .named = apr_hash_make(view->pool)};
+    int i;
+
+    p.plan = apr_pcalloc(view->pool, sizeof(*p.plan));
+    p.plan->adds = apr_array_make(view->pool, 8, sizeof(member_add));
+    p.plan->removes = apr_array_make(view->pool, 8, sizeof(scim_id));
+    apr_pool_create(&p.scratch, view->pool);
+    for (i = 0; i < steps->nelts; i++) {
+        SCIM_ERR(take_step(&p, &APR_ARRAY_IDX(steps, i, scim_member_op)));
+    }
+    SCIM_ERR(plan_named(&p));
+    if (p.cleared && group) {
+        p.walked = true;
+        SCIM_ERR(scim_member_each(view, tenant, group, clear_edge, &p));
+    }
+    apr_pool_destroy(p.scratch);
+    p.plan->walked = p.walked;
+    qsort(p.plan->adds->elts, (size_t)p.plan->adds->nelts, sizeof(member_add), compare_adds);
+    qsort(p.plan->removes->elts, (size_t)p.plan->removes->nelts, sizeof(scim_id), compare_ids);
+    *out = p.plan;
+    return NULL;
+}
+
+/* Applying */
+
+static bool same_display(const member_add *add, scim_slice value)
+{
+    apr_size_t len = value.len - STORE_SEAL - MEMBER_HEAD;
+    const char *text = (const char *)value.data + STORE_SEAL + MEMBER_HEAD;
+
+    if (!add->display_given) {
+        return true;
+    }
+    return add->display ? strlen(add->display) == len && !memcmp(add->display, text, len)
+                        : len == 0;
+}
+
+/* What an add comes to in this transaction. */
+typedef enum add_effect {
+    ADD_NOTHING,
+    ADD_NEW,
+    ADD_DISPLAY
+} add_effect;
+
+static scim_kv_rc add_effect_of(add_effect *out, scim_kv_txn *txn, const scim_key *key,
+                                const member_add *add)
+{
+    scim_slice value;
+    scim_kv_rc rc = scim_kv_get(txn, scim_key_slice(key), &value);
+
+    if (rc == SCIM_KV_NOTFOUND) {
+        *out = ADD_NEW;
+        return SCIM_KV_OK;
+    }
+    if (rc != SCIM_KV_OK) {
+        return rc;
+    }
+    if (value.len < STORE_SEAL + MEMBER_HEAD) {
+        return SCIM_KV_CORRUPT;
+    }
+    *out = same_display(add, value) ? ADD_NOTHING : ADD_DISPLAY;
+    return SCIM_KV_OK;
+}
+
+scim_kv_rc member_plan_check(const member_plan *plan, scim_store *store, scim_kv_txn *txn,
+                             const scim_tenant *tenant, const scim_id *group, bool *changes)
+{
+    scim_key key;
+    scim_slice value;
+    int i;
+
+    *changes = false;
+    for (i = 0; i < plan->adds->nelts; i++) {
+        const member_add *add = &APR_ARRAY_IDX(plan->adds, i, member_add);
+        add_effect effect;
+        scim_kv_rc rc;
+
+        member_key(&key, tenant, group, &add->id);
+        rc = add_effect_of(&effect, txn, &key, add);
+        if (rc != SCIM_KV_OK) {
+            return rc;
+        }
+        if (effect == ADD_NEW && !tenant->policy.dangling_references) {
+            const type_def *type = record_find(store, txn, tenant, &add->id);
+
+            if (!type || type != add->type) {
+                return SCIM_KV_STALE;
+            }
+        }
+        *changes = *changes || effect != ADD_NOTHING;
+    }
+    for (i = 0; i < plan->removes->nelts && !*changes; i++) {
+        member_key(&key, tenant, group, &APR_ARRAY_IDX(plan->removes, i, scim_id));
+        *changes = scim_kv_get(txn, scim_key_slice(&key), &value) == SCIM_KV_OK;
+    }
+    return SCIM_KV_OK;
+}
+
+static scim_kv_rc put_edge(scim_kv_txn *txn, const scim_key *key, const member_add *add)
+{
+    apr_size_t display_len = add->display ? strlen(add->display) : 0;
+    apr_size_t len = STORE_SEAL + MEMBER_HEAD + display_len;
+    unsigned char *value = scim_kv_scratch(txn, len);
+
+    store_put_u16(value + STORE_SEAL, add->type ? add->type->number : 0);
+    if (display_len) {
+        memcpy(value + STORE_SEAL + MEMBER_HEAD, add->display, display_len);
+    }
+    store_seal(scim_key_slice(key), value, len);
+    return scim_kv_put(txn, scim_key_slice(key), (scim_slice){value, len}, false);
+}
+
+static scim_kv_rc write_add(scim_kv_txn *txn, const scim_tenant *tenant, const scim_id *group,
+                            const member_add *add, apr_int64_t *count)
+{
+    scim_key key;
+    add_effect effect;
+    scim_kv_rc rc;
+
+    member_key(&key, tenant, group, &add->id);
+    rc = add_effect_of(&effect, txn, &key, add);
+    if (rc != SCIM_KV_OK || effect == ADD_NOTHING) {
+        return rc;
+    }
+    rc = put_edge(txn, &key, add);
+    if (rc == SCIM_KV_OK && effect == ADD_NEW) {
+        ++*count;
+        member_of_key(&key, tenant, &add->id, group);
+        rc = scim_kv_put(txn, scim_key_slice(&key), (scim_slice){"", 0}, false);
+    }
+    return rc;
+}
+
+/* Deletes both rows of an edge; NOTFOUND where there was none. */
+static scim_kv_rc delete_edge(scim_kv_txn *txn, const scim_tenant *tenant,
+                              const scim_id *group, const scim_id *member)
+{
+    scim_key key;
+    scim_kv_rc rc;
+
+    member_key(&key, tenant, group, member);
+    rc = scim_kv_del(txn, scim_key_slice(&key));
+    if (rc == SCIM_KV_OK) {
+        member_of_key(&key, tenant, member, group);
+        rc = scim_kv_del(txn, scim_key_slice(&key));
+        rc = rc == SCIM_KV_NOTFOUND ? SCIM_KV_OK : rc;
+    }
+    return rc;
+}
+
+/* Counts a change of a group's membership. */
+static scim_kv_rc touch(scim_kv_txn *txn, const scim_tenant *tenant, const scim_id *group,
+                        apr_int64_t difference, apr_time_t now)
+{
+    unsigned char bytes[8];
+    scim_key key;
+    scim_kv_rc rc = SCIM_KV_OK;
+
+    if (difference) {
+        counter_key_group(&key, tenant, COUNTER_MEMBERS, group);
+        rc = scim_kv_add(txn, scim_key_slice(&key), difference, NULL);
+    }
+    if (rc == SCIM_KV_OK) {
+        counter_key_group(&key, tenant, COUNTER_REVISION, group);
+        rc = scim_kv_add(txn, scim_key_slice(&key), 1, NULL);
+    }
+    if (rc == SCIM_KV_OK) {
+        counter_key_group(&key, tenant, COUNTER_MODIFIED, group);
+        if (counter_read(txn, &key) < now) {
+            store_put_u64(bytes, (apr_uint64_t)now);
+            rc = scim_kv_put(txn, scim_key_slice(&key), (scim_slice){bytes, 8}, false);
+        }
+    }
+    return rc;
+}
+
+scim_kv_rc member_plan_write(const member_plan *plan, scim_kv_txn *txn,
+                             const scim_tenant *tenant, const scim_id *group, apr_time_t now)
+{
+    apr_int64_t count = 0;
+    scim_kv_rc rc = SCIM_KV_OK;
+    int i;
+
+    for (i = 0; i < plan->adds->nelts && rc == SCIM_KV_OK; i++) {
+        rc = write_add(txn, tenant, group, &APR_ARRAY_IDX(plan->adds, i, member_add), &count);
+    }
+    for (i = 0; i < plan->removes->nelts && rc == SCIM_KV_OK; i++) {
+        rc = delete_edge(txn, tenant, group, &APR_ARRAY_IDX(plan->removes, i, scim_id));
+        count -= rc == SCIM_KV_OK;
+        rc = rc == SCIM_KV_NOTFOUND ? SCIM_KV_OK : rc;
+    }
+    return rc == SCIM_KV_OK ? touch(txn, tenant, group, count, now) : rc;
+}
+
+/* Takes the id at the end of a key out of a table row by row. */
+typedef scim_kv_rc (*drop_fn)(scim_kv_txn *txn, const scim_tenant *tenant, const scim_id *id,
+                              const scim_id *other, apr_time_t now);
+
+static scim_kv_rc drop_each(scim_kv_txn *txn, const scim_tenant *tenant, scim_table table,
+                            const scim_id *id, drop_fn fn, apr_time_t now)
+{
+    scim_kv_cursor *cursor = scim_kv_cursor_open(txn);
+    scim_key from;
+    scim_slice key, rest;
+    scim_kv_rc rc;
+
+    member_prefix(&from, table, tenant, id);
+    for (rc = scim_kv_seek(cursor, scim_key_slice(&from), &key, NULL);
+         rc == SCIM_KV_OK && scim_key_has_prefix(key, &from, &rest);
+         rc = scim_kv_next(cursor, &key, NULL)) {
+        scim_id other;
+        scim_kv_rc dropped;
+
+        memcpy(other.bytes, rest.data, sizeof(other.bytes));
+        dropped = fn(txn, tenant, id, &other, now);
+        if (dropped != SCIM_KV_OK) {
+            return dropped;
+        }
+    }
+    return rc == SCIM_KV_NOTFOUND ? SCIM_KV_OK : rc;
+}
+
+static scim_kv_rc leave_group(scim_kv_txn *txn, const scim_tenant *tenant,
+                              const scim_id *member, const scim_id *group, apr_time_t now)
+{
+    scim_kv_rc rc = delete_edge(txn, tenant, group, member);
+
+    return rc == SCIM_KV_OK ? touch(txn, tenant, group, -1, now) : rc;
+}
+
+static scim_kv_rc lose_member(scim_kv_txn *txn, const scim_tenant *tenant,
+                              const scim_id *group, const scim_id *member, apr_time_t now)
+{
+    return delete_edge(txn, tenant, group, member);
+}
+
+scim_kv_rc member_drop(scim_kv_txn *txn, const scim_tenant *tenant, const scim_id *id,
+                       apr_time_t now)
+{
+    static const store_counter counters[] = {COUNTER_MEMBERS, COUNTER_REVISION,
+                                             COUNTER_MODIFIED};
+    scim_kv_rc rc = drop_each(txn, tenant, SCIM_TABLE_MEMBER_OF, id, leave_group, now);
+    apr_size_t i;
+
+    if (rc == SCIM_KV_OK) {
+        rc = drop_each(txn, tenant, SCIM_TABLE_MEMBER, id, lose_member, now);
+    }
+    for (i = 0; i < sizeof(counters) / sizeof(counters[0]) && rc == SCIM_KV_OK; i++) {
+        scim_key key;
+
+        counter_key_group(&key, tenant, counters[i], id);
+        rc = scim_kv_del(txn, scim_key_slice(&key));
+        rc = rc == SCIM_KV_NOTFOUND ? SCIM_KV_OK : rc;
+    }
+    return rc;
+}

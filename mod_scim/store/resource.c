@@ -1,0 +1,887 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The three mutations of a resource.
+ *
+ * Each is prepared in a view: the draft is made, its bytes and index rows are
+ * computed, what must hold is written down.  Then it is applied in an update:
+ * everything that must hold is checked, and only when all of it does are the
+ * prepared bytes put.  Where something moved in between, apply answers STALE
+ * before its first write and all is prepared again; the fourth time under the
+ * writer's lock.
+ */
+#include <string.h>
+
+#include <apr_strings.h>
+
+#include "scim/etag.h"
+#include "scim/json.h"
+#include "scim/validate.h"
+
+#include "internal.h"
+
+#define OPTIMISTIC_TRIES 3
+
+typedef enum write_kind {
+    WRITE_CREATE,
+    WRITE_CHANGE,
+    WRITE_REMOVE
+} write_kind;
+
+/* One record to be written, all that depends on nothing but its JSON ready. */
+typedef struct record_plan {
+    write_kind kind;
+    const type_def *type;
+    scim_id id;       /* CREATE: minted while applying */
+    record_head head; /* as it will be; the revision is the expected one, 0 for CREATE */
+    apr_array_header_t *add;  /* of index_row */
+    apr_array_header_t *drop; /* of index_row */
+} record_plan;
+
+typedef enum mutation_kind {
+    MUTATION_CREATE,
+    MUTATION_CHANGE,
+    MUTATION_DELETE
+} mutation_kind;
+
+typedef struct mutation {
+    mutation_kind kind;
+    scim_store *store;
+    const scim_tenant *tenant;
+    const type_def *type;
+    scim_id id;
+    const scim_precondition *precondition;
+    scim_draft_fn draft_fn;
+    void *baton;
+    const scim_draft *draft; /* of a create */
+    bool lenient;
+    apr_time_t now;
+    apr_pool_t *result_pool;
+    apr_pool_t *pool; /* of one try */
+
+    /* what preparing made */
+    const scim_error *error;
+    record_plan *plan;          /* NULL: the record itself stays as it is */
+    apr_array_header_t *others; /* of record_plan: records that referred to a deleted one */
+    member_plan *members;       /* or NULL */
+    apr_uint64_t revision;      /* of the record, expected */
+    apr_int64_t membership;     /* likewise of its membership, where it matters, else -1 */
+    record_head head;           /* of the record where plan is NULL, in pool */
+    apr_array_header_t *names;
+
+    /* what applying found */
+    const index_row *conflict; /* REFUSED: the row that is taken */
+    bool changed;
+    scim_id made;
+    apr_uint64_t version;
+    apr_time_t modified;
+} mutation;
+
+/* Preparing */
+
+static const scim_error *not_found(const mutation *m)
+{
+    char text[SCIM_ID_TEXT + 1];
+
+    return scim_error_make(m->result_pool, SCIM_E_NOT_FOUND,
+                           "There is no %s with the id \"%s\" in this directory",
+                           m->type->type->name, scim_id_format(&m->id, text));
+}
+
+/* displayName, else userName: what other resources show of this one. */
+static const char *display_of(const json_t *json, apr_size_t *len)
+{
+    const json_t *value = json_object_get(json, "displayName");
+
+    if (!json_is_string(value)) {
+        value = json_object_get(json, "userName");
+    }
+    *len = json_string_length(value);
+    if (*len > APR_UINT16_MAX) {
+        *len = 0;
+    }
+    return json_string_value(value);
+}
+
+static record_plan *plan_record(mutation *m, write_kind kind, const type_def *type,
+                                const scim_id *id, const record_head *old,
+                                const json_t *before, const json_t *after)
+{
+    record_plan *plan = apr_pcalloc(m->pool, sizeof(*plan));
+    apr_array_header_t *none = apr_array_make(m->pool, 1, sizeof(index_row));
+    apr_array_header_t *had =
+        before ? index_rows(m->store, m->tenant, type->type, before, m->pool) : none;
+    apr_array_header_t *has =
+        after ? index_rows(m->store, m->tenant, type->type, after, m->pool) : none;
+
+    plan->kind = kind;
+    plan->type = type;
+    plan->id = *id;
+    plan->head.revision = old ? old->revision : 0;
+    plan->head.created = old ? old->created : m->now;
+    plan->head.modified = old && old->modified > m->now ? old->modified : m->now;
+    plan->add = index_rows_without(has, had, m->pool);
+    plan->drop = index_rows_without(had, has, m->pool);
+    if (after) {
+        plan->head.json = scim_json_write(after, &plan->head.json_len, m->pool);
+        plan->head.display = display_of(after, &plan->head.display_len);
+    }
+    return plan;
+}
+
+/* References to nothing, unless they are allowed or were there before. */
+static const scim_error *check_references(mutation *m, scim_view *view)
+{
+    int i;
+
+    for (i = 0; i < m->plan->add->nelts; i++) {
+        const index_row *row = &APR_ARRAY_IDX(m->plan->add, i, index_row);
+
+        if (row->def->kind == INDEX_REFERENCE && !m->lenient
+            && !m->tenant->policy.dangling_references
+            && !record_find(m->store, view->txn, m->tenant, &row->target)) {
+            return scim_error_make(m->result_pool, SCIM_E_INVALID_VALUE,
+                                   "%s.value: there is no user with the id \"%s\"",
+                                   row->def->name, row->text);
+        }
+    }
+    return NULL;
+}
+
+/* A reference shows where it leads: $ref relative to the base of the service
+ * (RFC 7643 section 2.3.7), for as long as its target is there. */
+static void resolve_reference(mutation *m, scim_view *view, json_t *value)
+{
+    const char *text = json_string_value(json_object_get(value, "value"));
+    const type_def *type = NULL;
+    scim_id id;
+
+    if (text && scim_id_parse(&id, text)) {
+        type = record_find(m->store, view->txn, m->tenant, &id);
+    }
+    if (type) {
+        json_object_set_new(value, "$ref",
+                            json_string(apr_pstrcat(m->pool, type->type->endpoint + 1, "/",
+                                                    text, NULL)));
+    } else if (text) {
+        json_object_del(value, "$ref");
+    }
+}
+
+static void resolve_references(mutation *m, scim_view *view, json_t *json)
+{
+    int i;
+
+    for (i = 0; i < m->store->indexes_count; i++) {
+        const index_def *def = &m->store->indexes[i];
+        json_t *value, *element;
+        size_t e;
+
+        if (def->kind != INDEX_REFERENCE || def->type != m->type->type) {
+            continue;
+        }
+        value = def->path.extension ? json_object_get(json, def->path.extension->urn) : json;
+        value = json_object_get(value, def->path.attribute->name);
+        if (json_is_array(value)) {
+            json_array_foreach(value, e, element) {
+                resolve_reference(m, view, element);
+            }
+        } else if (json_is_object(value)) {
+            resolve_reference(m, view, value);
+        }
+    }
+}
+
+static const scim_error *plan_members(mutation *m, scim_view *view, const scim_draft *draft,
+                                      const scim_id *group)
+{
+    m->members = NULL;
+    if (!draft->members) {
+        return NULL;
+    }
+    SCIM_ERR(member_plan_make(&m->members, view, m->tenant, group, draft->members));
+    if (group && m->members->walked) {
+        scim_key key;
+
+        counter_key_group(&key, m->tenant, COUNTER_REVISION, group);
+        m->membership = counter_read(view->txn, &key);
+    }
+    return NULL;
+}
+
+static const scim_error *prepare_create(mutation *m, scim_view *view)
+{
+    static const scim_id none;
+    json_t *json = scim_json_adopt(json_deep_copy(m->draft->json), m->pool);
+
+    resolve_references(m, view, json);
+    m->plan = plan_record(m, WRITE_CREATE, m->type, &none, NULL, NULL, json);
+    SCIM_ERR(check_references(m, view));
+    SCIM_ERR(plan_members(m, view, m->draft, NULL));
+    scim_validate_changes(m->names, NULL, json);
+    return NULL;
+}
+
+static const scim_error *read_existing(mutation *m, scim_view *view, record_head *head)
+{
+    scim_key key;
+    scim_kv_rc rc;
+
+    record_key(&key, m->tenant, m->type, &m->id);
+    rc = record_read(head, view->txn, &key);
+    if (rc == SCIM_KV_NOTFOUND) {
+        return not_found(m);
+    }
+    m->revision = head->revision;
+    return scim_store_error(m->result_pool, rc, "reading a resource");
+}
+
+/* What a change that changes nothing, or only membership, answers with. */
+static void keep_existing(mutation *m, scim_view *view, const record_head *head)
+{
+    scim_record record;
+
+    record_fill(&record, view->txn, m->tenant, m->type, &m->id, head);
+    m->version = record.version;
+    m->modified = record.modified;
+    m->head = *head;
+    m->head.json = apr_pstrmemdup(m->pool, head->json, head->json_len);
+    m->head.display = apr_pstrmemdup(m->pool, head->display, head->display_len);
+}
+
+static const scim_error *check_precondition(mutation *m, scim_view *view,
+                                            const record_head *head)
+{
+    scim_record record;
+    scim_key key;
+
+    if (!m->precondition || !m->precondition->if_match) {
+        return NULL;
+    }
+    record_fill(&record, view->txn, m->tenant, m->type, &m->id, head);
+    if (!scim_etag_match(m->precondition->if_match, record.version)) {
+        return scim_error_make(m->result_pool, SCIM_E_PRECONDITION_FAILED,
+                               "The %s has changed: If-Match names another version than its "
+                               "present %s",
+                               m->type->type->name,
+                               scim_etag_make(record.version, m->result_pool));
+    }
+    counter_key_group(&key, m->tenant, COUNTER_REVISION, &m->id);
+    m->membership = counter_read(view->txn, &key);
+    return NULL;
+}
+
+static json_t *parse_record(const record_head *head, apr_pool_t *pool)
+{
+    return scim_json_read_own(head->json, head->json_len, pool);
+}
+
+static const scim_error *prepare_change(mutation *m, scim_view *view)
+{
+    scim_draft draft = {0};
+    record_head head;
+    json_t *before;
+
+    SCIM_ERR(read_existing(m, view, &head));
+    SCIM_ERR(check_precondition(m, view, &head));
+    before = parse_record(&head, m->pool);
+    if (!before) {
+        return scim_store_error(m->result_pool, SCIM_KV_CORRUPT, "parsing a resource");
+    }
+    SCIM_ERR(m->draft_fn(&draft, before, m->baton, m->result_pool));
+    resolve_references(m, view, draft.json);
+    if (!json_equal(before, draft.json)) {
+        m->plan = plan_record(m, WRITE_CHANGE, m->type, &m->id, &head, before, draft.json);
+        SCIM_ERR(check_references(m, view));
+        scim_validate_changes(m->names, before, draft.json);
+    }
+    keep_existing(m, view, &head);
+    return plan_members(m, view, &draft, &m->id);
+}
+
+/* The reference attribute that def is for, taken out of a copy of json. */
+static void drop_reference(json_t *json, const index_def *def, const char *target)
+{
+    json_t *holder =
+        def->path.extension ? json_object_get(json, def->path.extension->urn) : json;
+    json_t *value = json_object_get(holder, def->path.attribute->name);
+    size_t i;
+
+    if (!json_is_array(value)) {
+        json_object_del(holder, def->path.attribute->name);
+        return;
+    }
+    for (i = json_array_size(value); i-- > 0;) {
+        const char *text = scim_json_string(json_array_get(value, i), "value");
+
+        if (text && !strcmp(text, target)) {
+            json_array_remove(value, i);
+        }
+    }
+}
+
+static const index_def *index_numbered(const scim_store *store, apr_uint16_t number)
+{
+    int i;
+
+    for (i = 0; i < store->indexes_count; i++) {
+        if (store->indexes[i].number == number) {
+            return &store->indexes[i];
+        }
+    }
+    return NULL;
+}
+
+/* A row of table f behind its prefix: index number, source. */
+static bool referrer(scim_slice rest, const scim_store *store, const index_def **def,
+                     scim_id *source)
+{
+    if (rest.len != 2 + sizeof(source->bytes)) {
+        return false;
+    }
+    *def = index_numbered(store, store_get_u16(rest.data));
+    memcpy(source->bytes, (const char *)rest.data + 2, sizeof(source->bytes));
+    return *def != NULL;
+}
+
+static const scim_error *plan_referrer(mutation *m, scim_view *view, const index_def *def,
+                                       const scim_id *source)
+{
+    const type_def *type = store_type(m->store, def->type);
+    char target[SCIM_ID_TEXT + 1];
+    record_head head;
+    json_t *before, *after;
+    scim_key key;
+    scim_kv_rc rc;
+
+    record_key(&key, m->tenant, type, source);
+    rc = record_read(&head, view->txn, &key);
+    if (rc != SCIM_KV_OK) {
+        return scim_store_error(m->result_pool, SCIM_KV_CORRUPT, "reading a referring resource");
+    }
+    before = parse_record(&head, m->pool);
+    after = before ? scim_json_adopt(json_deep_copy(before), m->pool) : NULL;
+    if (!after) {
+        return scim_store_error(m->result_pool, SCIM_KV_CORRUPT, "parsing a referring resource");
+    }
+    drop_reference(after, def, scim_id_format(&m->id, target));
+    SCIM_ERR(scim_validate_whole(after, def->type, m->pool));
+    APR_ARRAY_PUSH(m->others, record_plan) =
+        *plan_record(m, WRITE_CHANGE, type, source, &head, before, after);
+    return NULL;
+}
+
+static const scim_error *plan_referrers(mutation *m, scim_view *view)
+{
+    scim_kv_cursor *cursor = scim_kv_cursor_open(view->txn);
+    scim_key from;
+    scim_slice key, rest;
+    scim_kv_rc rc;
+
+    member_prefix(&from, SCIM_TABLE_REFERS, m->tenant, &m->id);
+    for (rc = scim_kv_seek(cursor, scim_key_slice(&from), &key, NULL);
+         rc == SCIM_KV_OK && scim_key_has_prefix(key, &from, &rest);
+         rc = scim_kv_next(cursor, &key, NULL)) {
+        const index_def *def;
+        scim_id source;
+
+        if (!referrer(rest, m->store, &def, &source)) {
+            return scim_store_error(m->result_pool, SCIM_KV_CORRUPT, "reading references");
+        }
+        /* Who refers to itself goes with itself. */
+        if (scim_id_compare(&source, &m->id)) {
+            SCIM_ERR(plan_referrer(m, view, def, &source));
+        }
+    }
+    return NULL;
+}
+
+static const scim_error *prepare_delete(mutation *m, scim_view *view)
+{
+    record_head head;
+    json_t *before;
+
+    SCIM_ERR(read_existing(m, view, &head));
+    SCIM_ERR(check_precondition(m, view, &head));
+    before = parse_record(&head, m->pool);
+    if (!before) {
+        return scim_store_error(m->result_pool, SCIM_KV_CORRUPT, "parsing a resource");
+    }
+    m->plan = plan_record(m, WRITE_REMOVE, m->type, &m->id, &head, before, NULL);
+    return plan_referrers(m, view);
+}
+
+static const scim_error *prepare(scim_view *view, void *baton)
+{
+    mutation *m = baton;
+    scim_view own = {view->store, view->txn, m->pool};
+
+    m->plan = NULL;
+    m->others = apr_array_make(m->pool, 1, sizeof(record_plan));
+    m->members = NULL;
+    m->membership = -1;
+    m->names = apr_array_make(m->result_pool, 4, sizeof(const char *));
+    m->changed = false;
+    m->made = m->id;
+    switch (m->kind) {
+    case MUTATION_CREATE:
+        return prepare_create(m, &own);
+    case MUTATION_CHANGE:
+        return prepare_change(m, &own);
+    default:
+        return prepare_delete(m, &own);
+    }
+}
+
+/* Applying: checks */
+
+/* Whether a value that must be unique is another resource's. */
+static scim_kv_rc check_unique(const mutation *m, scim_kv_txn *txn, const record_plan *plan,
+                               const index_row *row)
+{
+    scim_slice value, key, rest;
+    scim_key prefix;
+    scim_kv_rc rc;
+
+    if (row->def->kind == INDEX_UNIQUE) {
+        rc = scim_kv_get(txn, row->key, &value);
+        return rc == SCIM_KV_NOTFOUND ? SCIM_KV_OK : rc == SCIM_KV_OK ? SCIM_KV_EXISTS : rc;
+    }
+    prefix.len = 0;
+    scim_key_bytes(&prefix, row->key.data, row->key.len);
+    rc = scim_kv_seek(scim_kv_cursor_open(txn), row->key, &key, NULL);
+    if (rc == SCIM_KV_NOTFOUND) {
+        return SCIM_KV_OK;
+    }
+    if (rc != SCIM_KV_OK) {
+        return rc;
+    }
+    if (!scim_key_has_prefix(key, &prefix, &rest) || rest.len != sizeof(plan->id.bytes)
+        || (plan->kind != WRITE_CREATE
+            && !memcmp(rest.data, plan->id.bytes, sizeof(plan->id.bytes)))) {
+        return SCIM_KV_OK;
+    }
+    return SCIM_KV_EXISTS;
+}
+
+static bool must_be_unique(const mutation *m, const index_row *row)
+{
+    return row->def->kind == INDEX_UNIQUE
+           || (row->def->unique_by_policy && m->tenant->policy.unique_group_names);
+}
+
+static scim_kv_rc check_rows(mutation *m, scim_kv_txn *txn, const record_plan *plan)
+{
+    int i;
+
+    for (i = 0; i < plan->add->nelts; i++) {
+        const index_row *row = &APR_ARRAY_IDX(plan->add, i, index_row);
+
+        if (must_be_unique(m, row)) {
+            scim_kv_rc rc = check_unique(m, txn, plan, row);
+
+            if (rc == SCIM_KV_EXISTS) {
+                m->conflict = row;
+                return SCIM_KV_REFUSED;
+            }
+            if (rc != SCIM_KV_OK) {
+                return rc;
+            }
+        } else if (row->def->kind == INDEX_REFERENCE && !m->lenient
+                   && !m->tenant->policy.dangling_references
+                   && !record_find(m->store, txn, m->tenant, &row->target)) {
+            return SCIM_KV_STALE;
+        }
+    }
+    return SCIM_KV_OK;
+}
+
+static scim_kv_rc check_other(mutation *m, scim_kv_txn *txn, const record_plan *plan)
+{
+    record_head head;
+    scim_key key;
+    scim_kv_rc rc;
+
+    record_key(&key, m->tenant, plan->type, &plan->id);
+    rc = record_read(&head, txn, &key);
+    if (rc == SCIM_KV_NOTFOUND || (rc == SCIM_KV_OK && head.revision != plan->head.revision)) {
+        return SCIM_KV_STALE;
+    }
+    return rc == SCIM_KV_OK ? check_rows(m, txn, plan) : rc;
+}
+
+/* The references to what is deleted must be those that were planned for. */
+static scim_kv_rc check_referrers(const mutation *m, scim_kv_txn *txn)
+{
+    scim_kv_cursor *cursor = scim_kv_cursor_open(txn);
+    scim_key from;
+    scim_slice key, rest;
+    scim_kv_rc rc;
+    int seen = 0;
+
+    member_prefix(&from, SCIM_TABLE_REFERS, m->tenant, &m->id);
+    for (rc = scim_kv_seek(cursor, scim_key_slice(&from), &key, NULL);
+         rc == SCIM_KV_OK && scim_key_has_prefix(key, &from, &rest);
+         rc = scim_kv_next(cursor, &key, NULL)) {
+        const index_def *def;
+        scim_id source;
+
+        if (!referrer(rest, m->store, &def, &source)) {
+            return SCIM_KV_CORRUPT;
+        }
+        if (!scim_id_compare(&source, &m->id)) {
+            continue;
+        }
+        if (seen >= m->others->nelts
+            || scim_id_compare(&source, &APR_ARRAY_IDX(m->others, seen, record_plan).id)) {
+            return SCIM_KV_STALE;
+        }
+        seen++;
+    }
+    if (rc != SCIM_KV_OK && rc != SCIM_KV_NOTFOUND) {
+        return rc;
+    }
+    return seen == m->others->nelts ? SCIM_KV_OK : SCIM_KV_STALE;
+}
+
+/* The resource itself, whether its record is to be written or only edges. */
+static scim_kv_rc check_existing(const mutation *m, scim_kv_txn *txn)
+{
+    record_head head;
+    scim_key key;
+    scim_kv_rc rc;
+
+    if (m->kind == MUTATION_CREATE) {
+        return SCIM_KV_OK;
+    }
+    record_key(&key, m->tenant, m->type, &m->id);
+    rc = record_read(&head, txn, &key);
+    if (rc == SCIM_KV_NOTFOUND || (rc == SCIM_KV_OK && head.revision != m->revision)) {
+        return SCIM_KV_STALE;
+    }
+    if (rc == SCIM_KV_OK && m->membership >= 0) {
+        counter_key_group(&key, m->tenant, COUNTER_REVISION, &m->id);
+        if (counter_read(txn, &key) != m->membership) {
+            return SCIM_KV_STALE;
+        }
+    }
+    return rc;
+}
+
+static scim_kv_rc check_all(mutation *m, scim_kv_txn *txn, bool *members_change)
+{
+    scim_kv_rc rc = store_check_format(txn);
+    int i;
+
+    *members_change = false;
+    if (rc == SCIM_KV_OK) {
+        rc = check_existing(m, txn);
+    }
+    if (rc == SCIM_KV_OK && m->plan) {
+        rc = check_rows(m, txn, m->plan);
+    }
+    if (rc == SCIM_KV_OK && m->kind == MUTATION_DELETE) {
+        rc = check_referrers(m, txn);
+    }
+    for (i = 0; i < m->others->nelts && rc == SCIM_KV_OK; i++) {
+        rc = check_other(m, txn, &APR_ARRAY_IDX(m->others, i, record_plan));
+    }
+    if (rc == SCIM_KV_OK && m->members) {
+        rc = member_plan_check(m->members, m->store, txn, m->tenant, &m->made, members_change);
+    }
+    return rc;
+}
+
+/* Applying: writes */
+
+/* The key of a row for the resource at hand, in the transaction's memory. */
+static scim_slice row_key(scim_kv_txn *txn, const index_row *row, const scim_id *id)
+{
+    char *bytes;
+
+    if (row->def->kind == INDEX_UNIQUE) {
+        return row->key;
+    }
+    bytes = scim_kv_scratch(txn, row->key.len + sizeof(id->bytes));
+    memcpy(bytes, row->key.data, row->key.len);
+    memcpy(bytes + row->key.len, id->bytes, sizeof(id->bytes));
+    return (scim_slice){bytes, row->key.len + sizeof(id->bytes)};
+}
+
+static scim_kv_rc put_row(scim_kv_txn *txn, const index_row *row, const scim_id *id)
+{
+    unsigned char value[STORE_SEAL + sizeof(id->bytes)];
+    scim_slice key = row_key(txn, row, id);
+
+    if (row->def->kind != INDEX_UNIQUE) {
+        return scim_kv_put(txn, key, (scim_slice){"", 0}, false);
+    }
+    memcpy(value + STORE_SEAL, id->bytes, sizeof(id->bytes));
+    store_seal(key, value, sizeof(value));
+    return scim_kv_put(txn, key, (scim_slice){value, sizeof(value)}, true);
+}
+
+static scim_kv_rc write_rows(scim_kv_txn *txn, const record_plan *plan, const scim_id *id)
+{
+    scim_kv_rc rc = SCIM_KV_OK;
+    int i;
+
+    for (i = 0; i < plan->drop->nelts && rc == SCIM_KV_OK; i++) {
+        rc = scim_kv_del(txn, row_key(txn, &APR_ARRAY_IDX(plan->drop, i, index_row), id));
+        rc = rc == SCIM_KV_NOTFOUND ? SCIM_KV_OK : rc;
+    }
+    for (i = 0; i < plan->add->nelts && rc == SCIM_KV_OK; i++) {
+        rc = put_row(txn, &APR_ARRAY_IDX(plan->add, i, index_row), id);
+    }
+    return rc;
+}
+
+static scim_kv_rc write_plan(mutation *m, scim_kv_txn *txn, const record_plan *plan,
+                             const scim_id *id)
+{
+    record_head head = plan->head;
+    unsigned char *value;
+    scim_key key;
+    scim_kv_rc rc;
+
+    record_key(&key, m->tenant, plan->type, id);
+    if (plan->kind == WRITE_REMOVE) {
+        rc = scim_kv_del(txn, scim_key_slice(&key));
+    } else {
+        head.revision++;
+        value = scim_kv_scratch(txn, record_size(&head));
+        record_write(scim_key_slice(&key), &head, value);
+        rc = scim_kv_put(txn, scim_key_slice(&key), (scim_slice){value, record_size(&head)},
+                         plan->kind == WRITE_CREATE);
+    }
+    if (rc == SCIM_KV_OK) {
+        rc = write_rows(txn, plan, id);
+    }
+    if (rc == SCIM_KV_OK && plan->kind != WRITE_CHANGE) {
+        counter_key_type(&key, m->tenant, plan->type);
+        rc = scim_kv_add(txn, scim_key_slice(&key), plan->kind == WRITE_CREATE ? 1 : -1, NULL);
+    }
+    return rc;
+}
+
+/* The id of a new resource: later than the last of its type, so that the
+ * table grows at its end and its order is the order of commits. */
+static scim_kv_rc mint(mutation *m, scim_kv_txn *txn)
+{
+    scim_kv_cursor *cursor = scim_kv_cursor_open(txn);
+    scim_id last = {{0}};
+    scim_key prefix, end;
+    scim_slice key, rest;
+    scim_kv_rc rc;
+
+    record_prefix(&prefix, m->tenant, m->type);
+    end = prefix;
+    scim_key_bytes(&end, "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", 16);
+    rc = scim_kv_seek(cursor, scim_key_slice(&end), &key, NULL);
+    if (rc == SCIM_KV_OK || rc == SCIM_KV_NOTFOUND) {
+        rc = scim_kv_prev(cursor, &key, NULL);
+    }
+    if (rc == SCIM_KV_OK && scim_key_has_prefix(key, &prefix, &rest)
+        && rest.len == sizeof(last.bytes)) {
+        memcpy(last.bytes, rest.data, sizeof(last.bytes));
+    } else if (rc != SCIM_KV_OK && rc != SCIM_KV_NOTFOUND) {
+        return rc;
+    }
+    return scim_id_mint(&m->made, &last, m->now) ? SCIM_KV_OK : SCIM_KV_IO;
+}
+
+static scim_kv_rc write_all(mutation *m, scim_kv_txn *txn, bool members_change)
+{
+    scim_kv_rc rc = SCIM_KV_OK;
+    int i;
+
+    if (m->plan) {
+        rc = write_plan(m, txn, m->plan, &m->made);
+    }
+    for (i = 0; i < m->others->nelts && rc == SCIM_KV_OK; i++) {
+        const record_plan *plan = &APR_ARRAY_IDX(m->others, i, record_plan);
+
+        rc = write_plan(m, txn, plan, &plan->id);
+    }
+    if (rc == SCIM_KV_OK && members_change) {
+        rc = member_plan_write(m->members, txn, m->tenant, &m->made, m->now);
+    }
+    if (rc == SCIM_KV_OK && m->kind == MUTATION_DELETE) {
+        rc = member_drop(txn, m->tenant, &m->made, m->now);
+    }
+    return rc;
+}
+
+/* What the resource is after the writes of this transaction. */
+static void note_result(mutation *m, scim_kv_txn *txn)
+{
+    record_head head = m->plan ? m->plan->head : m->head;
+    scim_record record;
+
+    head.revision += m->plan != NULL;
+    record_fill(&record, txn, m->tenant, m->type, &m->made, &head);
+    m->version = record.version;
+    m->modified = record.modified;
+}
+
+static scim_kv_rc apply(scim_kv_txn *txn, void *baton)
+{
+    mutation *m = baton;
+    bool members_change;
+    scim_kv_rc rc = SCIM_KV_OK;
+
+    m->conflict = NULL;
+    m->made = m->id;
+    if (m->kind == MUTATION_CREATE) {
+        rc = mint(m, txn);
+    }
+    if (rc == SCIM_KV_OK) {
+        rc = check_all(m, txn, &members_change);
+    }
+    if (rc != SCIM_KV_OK) {
+        return rc;
+    }
+    m->changed = m->plan || members_change;
+    rc = write_all(m, txn, members_change);
+    if (rc == SCIM_KV_OK && m->changed && m->kind != MUTATION_DELETE) {
+        note_result(m, txn);
+    }
+    return rc;
+}
+
+/* The last resort: prepared and applied under the lock. */
+static scim_kv_rc apply_exclusive(scim_kv_txn *txn, void *baton)
+{
+    mutation *m = baton;
+    scim_view view = {m->store, txn, m->pool};
+
+    m->error = prepare(&view, m);
+    return m->error ? SCIM_KV_REFUSED : apply(txn, m);
+}
+
+static bool anything_to_do(const mutation *m)
+{
+    return m->plan || (m->members && (m->members->adds->nelts || m->members->removes->nelts));
+}
+
+static const scim_error *refused(const mutation *m)
+{
+    const index_row *row = m->conflict;
+
+    if (m->error || !row) {
+        return m->error;
+    }
+    return scim_error_make(m->result_pool, SCIM_E_UNIQUENESS,
+                           "%s \"%s\" is already used by another %s of this directory",
+                           row->def->name, row->text ? row->text : "", row->def->type->name);
+}
+
+static const scim_error *mutate(mutation *m)
+{
+    scim_kv_rc rc = SCIM_KV_STALE;
+    int tries;
+
+    apr_pool_create(&m->pool, m->result_pool);
+    for (tries = 0; tries < OPTIMISTIC_TRIES && rc == SCIM_KV_STALE; tries++) {
+        apr_pool_clear(m->pool);
+        SCIM_ERR(scim_store_view(m->store, prepare, m, m->result_pool));
+        rc = anything_to_do(m) ? scim_kv_update(m->store->kv, apply, m) : SCIM_KV_OK;
+    }
+    if (rc == SCIM_KV_STALE) {
+        apr_pool_clear(m->pool);
+        rc = scim_kv_update_exclusive(m->store->kv, apply_exclusive, m);
+    }
+    if (rc == SCIM_KV_REFUSED) {
+        return refused(m);
+    }
+    return scim_store_error(m->result_pool, rc, "changing a resource");
+}
+
+/* What is answered is what this mutation left, whatever came after it. */
+static void finish(scim_change *out, mutation *m)
+{
+    const record_head *head = m->plan ? &m->plan->head : &m->head;
+
+    out->changed = m->changed;
+    out->names = m->names;
+    if (m->changed && m->members
+        && (m->members->adds->nelts || m->members->removes->nelts)) {
+        APR_ARRAY_PUSH(out->names, const char *) = m->type->type->members->name;
+    }
+    out->record.id = m->made;
+    out->record.type = m->type->type;
+    out->record.version = m->version;
+    out->record.created = head->created;
+    out->record.modified = m->modified;
+    out->record.json = apr_pstrmemdup(m->result_pool, head->json, head->json_len);
+    out->record.json_len = head->json_len;
+    out->record.display = apr_pstrmemdup(m->result_pool, head->display, head->display_len);
+    out->record.display_len = head->display_len;
+    apr_pool_destroy(m->pool);
+}
+
+const scim_error *scim_resource_create(scim_change *out, scim_store *store,
+                                       const scim_tenant *tenant, const scim_draft *draft,
+                                       bool lenient, apr_time_t now, apr_pool_t *result_pool)
+{
+    mutation m = {.kind = MUTATION_CREATE, .store = store, .tenant = tenant,
+                  .type = store_type(store, draft->type), .draft = draft, .lenient = lenient,
+                  .now = now, .result_pool = result_pool};
+
+    SCIM_ERR(mutate(&m));
+    finish(out, &m);
+    return NULL;
+}
+
+const scim_error *scim_resource_change(scim_change *out, scim_store *store,
+                                       const scim_tenant *tenant,
+                                       const scim_resource_type *type, const scim_id *id,
+                                       const scim_precondition *precondition,
+                                       scim_draft_fn draft_fn, void *baton, bool lenient,
+                                       apr_time_t now, apr_pool_t *result_pool)
+{
+    mutation m = {.kind = MUTATION_CHANGE, .store = store, .tenant = tenant,
+                  .type = store_type(store, type), .id = *id, .precondition = precondition,
+                  .draft_fn = draft_fn, .baton = baton, .lenient = lenient, .now = now,
+                  .result_pool = result_pool};
+
+    SCIM_ERR(mutate(&m));
+    finish(out, &m);
+    return NULL;
+}
+
+const scim_error *scim_resource_delete(scim_store *store, const scim_tenant *tenant,
+                                       const scim_resource_type *type, const scim_id *id,
+                                       const scim_precondition *precondition,
+                                       apr_time_t now, apr_pool_t *result_pool)
+{
+    mutation m = {.kind = MUTATION_DELETE, .store = store, .tenant = tenant,
+                  .type = store_type(store, type), .id = *id, .precondition = precondition,
+                  .now = now, .result_pool = result_pool};
+
+    return mutate(&m);
+}
+
+const scim_error *scim_resource_get(scim_record *out, scim_view *view,
+                                    const scim_tenant *tenant,
+                                    const scim_resource_type *type, const scim_id *id)
+{
+    const type_def *def = store_type(view->store, type);
+    record_head head;
+    scim_key key;
+    scim_kv_rc rc;
+
+    record_key(&key, tenant, def, id);
+    rc = record_read(&head, view->txn, &key);
+    if (rc == SCIM_KV_NOTFOUND) {
+        char text[SCIM_ID_TEXT + 1];
+
+        return scim_error_make(view->pool, SCIM_E_NOT_FOUND,
+                               "There is no %s with the id \"%s\" in this directory", type->name,
+                               scim_id_format(id, text));
+    }
+    if (rc != SCIM_KV_OK) {
+        return scim_store_error(view->pool, rc, "reading a resource");
+    }
+    record_fill(out, view->txn, tenant, def, id, &head);
+    return NULL;
+}

@@ -1,0 +1,487 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Opening a store: its format, its numbers for resource types and indexes,
+ * views, and the table from engine results to errors.
+ */
+#include <string.h>
+
+#include <apr_general.h>
+#include <apr_strings.h>
+
+#include "scim/text.h"
+
+#include "internal.h"
+
+/* Indexes that every store has; each random index key dirties a page per
+ * write, so the list is short. */
+static const struct {
+    const char *type;
+    const char *attribute;
+    index_kind kind;
+    bool unique_by_policy;
+} default_indexes[] = {
+    {"User", "userName", INDEX_UNIQUE, false},
+    {"User", "externalId", INDEX_ORDERED, false},
+    {"User", "emails.value", INDEX_ORDERED, false},
+    {"Group", "displayName", INDEX_ORDERED, true},
+    {"Group", "externalId", INDEX_ORDERED, false},
+};
+
+static void system_key(scim_key *key, const char *name)
+{
+    scim_key_begin(key, SCIM_TABLE_SYSTEM);
+    scim_key_bytes(key, name, strlen(name));
+}
+
+static scim_kv_rc put_sealed(scim_kv_txn *txn, const scim_key *key, const void *data,
+                             apr_size_t len)
+{
+    unsigned char value[STORE_SEAL + 64];
+
+    memcpy(value + STORE_SEAL, data, len);
+    store_seal(scim_key_slice(key), value, STORE_SEAL + len);
+    return scim_kv_put(txn, scim_key_slice(key), (scim_slice){value, STORE_SEAL + len}, false);
+}
+
+const scim_error *scim_store_error(apr_pool_t *result_pool, scim_kv_rc rc, const char *what)
+{
+    switch (rc) {
+    case SCIM_KV_OK:
+        return NULL;
+    case SCIM_KV_BUSY:
+    case SCIM_KV_CONFLICT:
+    case SCIM_KV_STALE:
+        return scim_error_system(result_pool, SCIM_E_UNAVAILABLE, APR_SUCCESS,
+                                 "The directory is busy; try again",
+                                 "%s: %s", what, scim_kv_strerror(rc));
+    case SCIM_KV_READONLY:
+        return scim_error_system(result_pool, SCIM_E_UNAVAILABLE, APR_SUCCESS,
+                                 "The directory takes no changes at the moment; try again later",
+                                 "%s: %s", what, scim_kv_strerror(rc));
+    case SCIM_KV_FULL:
+        return scim_error_system(result_pool, SCIM_E_STORAGE_FULL, APR_SUCCESS,
+                                 "The directory has no space left; nothing was changed",
+                                 "%s: %s", what, scim_kv_strerror(rc));
+    default:
+        return scim_error_system(result_pool, SCIM_E_INTERNAL, APR_SUCCESS,
+                                 "The directory could not be read or written; "
+                                 "the server's error log says why",
+                                 "%s: %s", what, scim_kv_strerror(rc));
+    }
+}
+
+/* How many default and reference indexes the registry's types make. */
+static int collect_references(index_def *out, const scim_resource_type *type,
+                              const scim_schema *schema, const scim_schema *extension)
+{
+    int i, count = 0;
+
+    for (i = 0; i < schema->attributes_count; i++) {
+        const scim_attribute *attribute = &schema->attributes[i];
+
+        if (attribute->role == SCIM_ROLE_REFERENCE) {
+            if (out) {
+                out[count].type = type;
+                out[count].kind = INDEX_REFERENCE;
+                out[count].path.extension = extension;
+                out[count].path.attribute = attribute;
+                out[count].path.sub = scim_attribute_sub(attribute, "value", 5);
+                out[count].name = attribute->path;
+            }
+            count++;
+        }
+    }
+    return count;
+}
+
+static int collect_indexes(index_def *out, const scim_registry *registry)
+{
+    int count = 0;
+    apr_size_t d;
+    int t, e;
+
+    for (d = 0; d < sizeof(default_indexes) / sizeof(default_indexes[0]); d++) {
+        const scim_resource_type *type = scim_registry_type(registry, default_indexes[d].type);
+        scim_path path;
+
+        if (!type
+            || scim_path_attribute(&path, default_indexes[d].attribute, type) != SCIM_PATH_OK) {
+            continue;
+        }
+        if (out) {
+            out[count].type = type;
+            out[count].kind = default_indexes[d].kind;
+            out[count].path = path;
+            out[count].name = default_indexes[d].attribute;
+            out[count].unique_by_policy = default_indexes[d].unique_by_policy;
+        }
+        count++;
+    }
+    for (t = 0; t < registry->types_count; t++) {
+        const scim_resource_type *type = &registry->types[t];
+
+        count += collect_references(out ? out + count : NULL, type, type->schema, NULL);
+        for (e = 0; e < type->extensions_count; e++) {
+            const scim_schema *schema = type->extensions[e].schema;
+
+            count += collect_references(out ? out + count : NULL, type, schema, schema);
+        }
+    }
+    return count;
+}
+
+static void make_defs(scim_store *store, apr_pool_t *pool)
+{
+    const scim_registry *registry = store->registry;
+    int i;
+
+    store->types_count = registry->types_count;
+    store->types = apr_pcalloc(pool, sizeof(type_def) * (apr_size_t)store->types_count);
+    for (i = 0; i < store->types_count; i++) {
+        store->types[i].type = &registry->types[i];
+    }
+    store->indexes_count = collect_indexes(NULL, registry);
+    store->indexes = apr_pcalloc(pool, sizeof(index_def) * (apr_size_t)store->indexes_count);
+    collect_indexes(store->indexes, registry);
+}
+
+/* Names of numbers, in the order in which they are given out. */
+static void number_key(scim_key *key, const scim_store *store, int i)
+{
+    if (i < store->types_count) {
+        system_key(key, "type/");
+        scim_key_bytes(key, store->types[i].type->name, strlen(store->types[i].type->name));
+    } else {
+        const index_def *def = &store->indexes[i - store->types_count];
+        static const char *const kinds[] = {"index/u/", "index/i/", "index/f/"};
+
+        system_key(key, kinds[def->kind]);
+        scim_key_bytes(key, def->type->name, strlen(def->type->name));
+        scim_key_bytes(key, "/", 1);
+        scim_key_bytes(key, def->name, strlen(def->name));
+    }
+}
+
+static void set_number(scim_store *store, int i, apr_uint16_t number)
+{
+    if (i < store->types_count) {
+        store->types[i].number = number;
+    } else {
+        store->indexes[i - store->types_count].number = number;
+    }
+}
+
+/* The highest number that was given out to types (prefix "type/") or indexes
+ * ("index/"). */
+static scim_kv_rc highest_number(scim_kv_txn *txn, const char *prefix, apr_uint16_t *out)
+{
+    scim_kv_cursor *cursor = scim_kv_cursor_open(txn);
+    scim_key from;
+    scim_slice key, value;
+    scim_kv_rc rc;
+
+    *out = 0;
+    system_key(&from, prefix);
+    for (rc = scim_kv_seek(cursor, scim_key_slice(&from), &key, &value);
+         rc == SCIM_KV_OK && scim_key_has_prefix(key, &from, NULL);
+         rc = scim_kv_next(cursor, &key, &value)) {
+        apr_uint16_t number;
+
+        if (value.len != STORE_SEAL + 2 || !store_sealed(key, value)) {
+            return SCIM_KV_CORRUPT;
+        }
+        number = store_get_u16((const unsigned char *)value.data + STORE_SEAL);
+        if (number > *out) {
+            *out = number;
+        }
+    }
+    return rc == SCIM_KV_NOTFOUND ? SCIM_KV_OK : rc;
+}
+
+/* Reads the numbers of types and indexes; gives out those that are missing
+ * where the transaction may write, and is NOTFOUND where it may not. */
+static scim_kv_rc read_numbers(scim_kv_txn *txn, void *baton)
+{
+    scim_store *store = baton;
+    int i, total = store->types_count + store->indexes_count;
+
+    for (i = 0; i < total; i++) {
+        scim_key key;
+        scim_slice rest;
+        scim_kv_rc rc;
+
+        number_key(&key, store, i);
+        rc = store_get(txn, &key, 2, &rest);
+        if (rc == SCIM_KV_OK) {
+            set_number(store, i, store_get_u16(rest.data));
+        } else if (rc == SCIM_KV_NOTFOUND && scim_kv_writable(txn)) {
+            apr_uint16_t number;
+            unsigned char bytes[2];
+
+            rc = highest_number(txn, i < store->types_count ? "type/" : "index/", &number);
+            if (rc != SCIM_KV_OK) {
+                return rc;
+            }
+            store_put_u16(bytes, ++number);
+            rc = put_sealed(txn, &key, bytes, sizeof(bytes));
+            if (rc != SCIM_KV_OK) {
+                return rc;
+            }
+            set_number(store, i, number);
+        } else {
+            return rc;
+        }
+    }
+    return SCIM_KV_OK;
+}
+
+static scim_kv_rc read_format(scim_kv_txn *txn, apr_uint32_t *format)
+{
+    scim_key key;
+    scim_slice rest;
+    scim_kv_rc rc;
+
+    system_key(&key, "format");
+    rc = store_get(txn, &key, 4, &rest);
+    if (rc == SCIM_KV_OK) {
+        *format = store_get_u32(rest.data);
+    }
+    return rc;
+}
+
+scim_kv_rc store_check_format(scim_kv_txn *txn)
+{
+    apr_uint32_t format;
+    scim_kv_rc rc = read_format(txn, &format);
+
+    if (rc == SCIM_KV_NOTFOUND || (rc == SCIM_KV_OK && format != SCIM_STORE_FORMAT)) {
+        return SCIM_KV_READONLY;
+    }
+    return rc;
+}
+
+static bool is_empty(scim_kv_txn *txn)
+{
+    scim_kv_cursor *cursor = scim_kv_cursor_open(txn);
+    scim_slice key;
+
+    return scim_kv_seek(cursor, (scim_slice){"", 1}, &key, NULL) == SCIM_KV_NOTFOUND;
+}
+
+typedef struct opening {
+    scim_store *store;
+    apr_uint32_t format;
+    const char *unicode;
+    apr_pool_t *pool;
+} opening;
+
+static scim_kv_rc write_new(scim_kv_txn *txn, opening *o)
+{
+    const char *unicode = scim_text_unicode_version();
+    unsigned char bytes[16];
+    scim_key key;
+    scim_kv_rc rc;
+
+    store_put_u32(bytes, SCIM_STORE_FORMAT);
+    system_key(&key, "format");
+    rc = put_sealed(txn, &key, bytes, 4);
+    if (rc == SCIM_KV_OK) {
+        system_key(&key, "unicode");
+        rc = put_sealed(txn, &key, unicode, strlen(unicode));
+    }
+    if (rc == SCIM_KV_OK) {
+        if (apr_generate_random_bytes(bytes, sizeof(bytes)) != APR_SUCCESS) {
+            return SCIM_KV_IO;
+        }
+        system_key(&key, "instance");
+        rc = put_sealed(txn, &key, bytes, sizeof(bytes));
+    }
+    return rc;
+}
+
+/* Runs exclusively: the error of a store that is not ours must be told before
+ * anything is written. */
+static scim_kv_rc open_create(scim_kv_txn *txn, void *baton)
+{
+    opening *o = baton;
+    scim_kv_rc rc = read_format(txn, &o->format);
+
+    if (rc == SCIM_KV_NOTFOUND && is_empty(txn)) {
+        rc = write_new(txn, o);
+        o->format = SCIM_STORE_FORMAT;
+    }
+    if (rc != SCIM_KV_OK || o->format != SCIM_STORE_FORMAT) {
+        return rc == SCIM_KV_OK ? SCIM_KV_REFUSED : rc;
+    }
+    return read_numbers(txn, o->store);
+}
+
+static scim_kv_rc open_read(scim_kv_txn *txn, void *baton)
+{
+    opening *o = baton;
+    scim_key key;
+    scim_slice rest;
+    scim_kv_rc rc = read_format(txn, &o->format);
+
+    if (rc != SCIM_KV_OK || o->format != SCIM_STORE_FORMAT) {
+        return rc == SCIM_KV_OK ? SCIM_KV_REFUSED : rc;
+    }
+    system_key(&key, "unicode");
+    rc = store_get(txn, &key, 1, &rest);
+    if (rc != SCIM_KV_OK) {
+        return rc;
+    }
+    o->unicode = apr_pstrmemdup(o->pool, rest.data, rest.len);
+    return read_numbers(txn, o->store);
+}
+
+static const scim_error *explain_open(const opening *o, scim_kv_rc rc, const char *url)
+{
+    static const char *const detail = "The directory is not available";
+
+    switch (rc) {
+    case SCIM_KV_REFUSED:
+        return scim_error_system(o->pool, SCIM_E_UNAVAILABLE, APR_SUCCESS, detail,
+                                 "%s has store format %u, this mod_scim reads format %d: "
+                                 "install the version that wrote it",
+                                 url, o->format, SCIM_STORE_FORMAT);
+    case SCIM_KV_NOTFOUND:
+        return scim_error_system(o->pool, SCIM_E_UNAVAILABLE, APR_SUCCESS, detail,
+                                 "%s is no mod_scim store, or one that was never initialised: "
+                                 "run \"scimctl --store %s init\", or name another path",
+                                 url, url);
+    case SCIM_KV_CORRUPT:
+        return scim_error_system(o->pool, SCIM_E_UNAVAILABLE, APR_SUCCESS, detail,
+                                 "%s is damaged: restore a backup", url);
+    default:
+        return scim_error_system(o->pool, SCIM_E_UNAVAILABLE, APR_SUCCESS, detail, "%s: %s",
+                                 url, scim_kv_strerror(rc));
+    }
+}
+
+static apr_status_t free_digest(void *data)
+{
+    EVP_MD_free(data);
+    return APR_SUCCESS;
+}
+
+static const scim_error *check_open(scim_store *store, const char *url,
+                                    const scim_store_options *options, apr_pool_t *pool)
+{
+    opening o = {store, 0, NULL, pool};
+    scim_kv_rc rc = scim_kv_view(store->kv, open_read, &o);
+
+    /* A store that is complete is only read, so that a second writer's start
+     * does not wait for the first. */
+    if (rc == SCIM_KV_NOTFOUND && options->kv.create && !options->kv.read_only) {
+        rc = scim_kv_update_exclusive(store->kv, open_create, &o);
+    }
+    if (rc != SCIM_KV_OK) {
+        return explain_open(&o, rc, url);
+    }
+    if (o.unicode && strcmp(o.unicode, scim_text_unicode_version())) {
+        return scim_error_system(pool, SCIM_E_UNAVAILABLE, APR_SUCCESS,
+                                 "The directory is not available",
+                                 "%s was written with the tables of Unicode %s, this server has "
+                                 "those of %s: its indexes must be rebuilt first",
+                                 url, o.unicode, scim_text_unicode_version());
+    }
+    return NULL;
+}
+
+const scim_error *scim_store_open(scim_store **out, const char *url,
+                                  const scim_store_options *options, apr_pool_t *pool)
+{
+    scim_store *store = apr_pcalloc(pool, sizeof(*store));
+    const char *why = NULL;
+    const scim_error *err;
+    scim_kv_rc rc;
+
+    store->registry = options->registry;
+    store->scan_limit = options->scan_limit;
+    store->sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+    if (!store->sha256) {
+        return scim_error_system(pool, SCIM_E_UNAVAILABLE, APR_SUCCESS,
+                                 "The directory is not available",
+                                 "the OpenSSL of this system offers no SHA-256");
+    }
+    apr_pool_cleanup_register(pool, store->sha256, free_digest, apr_pool_cleanup_null);
+    make_defs(store, pool);
+    rc = scim_kv_open(&store->kv, url, &options->kv, &why, pool);
+    if (rc != SCIM_KV_OK) {
+        return scim_error_system(pool, SCIM_E_UNAVAILABLE, APR_SUCCESS,
+                                 "The directory is not available", "%s",
+                                 why ? why : scim_kv_strerror(rc));
+    }
+    err = check_open(store, url, options, pool);
+    if (err) {
+        scim_kv_close(store->kv);
+        return err;
+    }
+    *out = store;
+    return NULL;
+}
+
+void scim_store_close(scim_store *store)
+{
+    scim_kv_close(store->kv);
+}
+
+typedef struct viewing {
+    scim_view view;
+    scim_view_fn fn;
+    void *baton;
+    const scim_error *error;
+} viewing;
+
+static scim_kv_rc run_view(scim_kv_txn *txn, void *baton)
+{
+    viewing *v = baton;
+
+    v->view.txn = txn;
+    v->error = v->fn(&v->view, v->baton);
+    return SCIM_KV_OK;
+}
+
+const scim_error *scim_store_view(scim_store *store, scim_view_fn fn, void *baton,
+                                  apr_pool_t *result_pool)
+{
+    viewing v = {{store, NULL, result_pool}, fn, baton, NULL};
+    scim_kv_rc rc = scim_kv_view(store->kv, run_view, &v);
+
+    return rc == SCIM_KV_OK ? v.error : scim_store_error(result_pool, rc, "reading");
+}
+
+const scim_registry *scim_store_registry(const scim_store *store)
+{
+    return store->registry;
+}
+
+scim_kv *scim_store_kv(scim_store *store)
+{
+    return store->kv;
+}
+
+const type_def *store_type(const scim_store *store, const scim_resource_type *type)
+{
+    int i;
+
+    for (i = 0; i < store->types_count; i++) {
+        if (store->types[i].type == type) {
+            return &store->types[i];
+        }
+    }
+    return NULL;
+}
+
+const type_def *store_type_number(const scim_store *store, apr_uint16_t number)
+{
+    int i;
+
+    for (i = 0; i < store->types_count; i++) {
+        if (store->types[i].number == number) {
+            return &store->types[i];
+        }
+    }
+    return NULL;
+}

@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Bearer tokens: making, finding, listing and revoking them.
+ */
+#include <string.h>
+
+#include <apr_strings.h>
+#include <openssl/crypto.h>
+#include <openssl/rand.h>
+#include <zlib.h>
+
+#include "internal.h"
+
+#define PREFIX "mscim_"
+#define PREFIX_LEN 6
+#define SECRET_LEN 43
+#define CHECK_LEN 6
+#define HINT_LEN 4
+#define DIGEST_LEN 32
+#define TOKEN_HEAD (4 + 8 + 8 + 8 + 1 + HINT_LEN)
+
+static const char base62[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+/* The CRC-32 of what stands before it, as six base62 digits. */
+static void checksum(const char *token, char *out)
+{
+    apr_uint32_t crc = (apr_uint32_t)crc32(0, (const Bytef *)token, PREFIX_LEN + SECRET_LEN);
+    int i;
+
+    for (i = CHECK_LEN - 1; i >= 0; i--) {
+        out[i] = base62[crc % 62];
+        crc /= 62;
+    }
+}
+
+bool scim_token_well_formed(const char *text)
+{
+    char check[CHECK_LEN];
+
+    if (strlen(text) != SCIM_TOKEN_LEN || strncmp(text, PREFIX, PREFIX_LEN)
+        || strspn(text + PREFIX_LEN, base62) != SECRET_LEN + CHECK_LEN) {
+        return false;
+    }
+    checksum(text, check);
+    return !memcmp(check, text + PREFIX_LEN + SECRET_LEN, CHECK_LEN);
+}
+
+/* Random digits without bias: bytes of 248 and more are thrown away. */
+static bool mint(char *token)
+{
+    unsigned char random[64];
+    int filled = 0;
+
+    memcpy(token, PREFIX, PREFIX_LEN);
+    while (filled < SECRET_LEN) {
+        apr_size_t i;
+
+        if (RAND_bytes(random, sizeof(random)) != 1) {
+            return false;
+        }
+        for (i = 0; i < sizeof(random) && filled < SECRET_LEN; i++) {
+            if (random[i] < 62 * 4) {
+                token[PREFIX_LEN + filled++] = base62[random[i] % 62];
+            }
+        }
+    }
+    OPENSSL_cleanse(random, sizeof(random));
+    checksum(token, token + PREFIX_LEN + SECRET_LEN);
+    token[SCIM_TOKEN_LEN] = '\0';
+    return true;
+}
+
+static bool token_key(scim_key *key, const scim_store *store, const char *token)
+{
+    unsigned char digest[DIGEST_LEN];
+    unsigned int len = sizeof(digest);
+
+    if (EVP_Digest(token, strlen(token), digest, &len, store->sha256, NULL) != 1) {
+        return false;
+    }
+    scim_key_begin(key, SCIM_TABLE_TOKEN);
+    scim_key_bytes(key, digest, sizeof(digest));
+    return true;
+}
+
+typedef struct token_row {
+    apr_uint32_t tenant;
+    apr_time_t created;
+    apr_time_t not_before;
+    apr_time_t expires;
+    unsigned int scopes;
+    const char *hint;
+    const char *tenant_name;
+    const char *connection;
+} token_row;
+
+/* Reads a counted string at *at and moves it on. */
+static const char *read_string(const unsigned char **at, const unsigned char *end,
+                               apr_pool_t *pool)
+{
+    apr_size_t len;
+
+    if (*at >= end || (apr_size_t)(end - *at) < 1u + **at) {
+        return NULL;
+    }
+    len = **at;
+    *at += 1 + len;
+    return apr_pstrmemdup(pool, (const char *)*at - len, len);
+}
+
+static bool decode(token_row *out, scim_slice rest, apr_pool_t *pool)
+{
+    const unsigned char *at = rest.data, *end = at + rest.len;
+
+    if (rest.len < TOKEN_HEAD) {
+        return false;
+    }
+    out->tenant = store_get_u32(at);
+    out->created = (apr_time_t)store_get_u64(at + 4);
+    out->not_before = (apr_time_t)store_get_u64(at + 12);
+    out->expires = (apr_time_t)store_get_u64(at + 20);
+    out->scopes = at[28];
+    out->hint = apr_pstrmemdup(pool, (const char *)at + 29, HINT_LEN);
+    at += TOKEN_HEAD;
+    out->tenant_name = read_string(&at, end, pool);
+    out->connection = read_string(&at, end, pool);
+    return out->tenant_name && out->connection;
+}
+
+static unsigned char *write_string(unsigned char *at, const char *text)
+{
+    apr_size_t len = strlen(text);
+
+    *at = (unsigned char)len;
+    memcpy(at + 1, text, len);
+    return at + 1 + len;
+}
+
+static scim_slice encode(const token_row *row, apr_pool_t *pool)
+{
+    apr_size_t len = STORE_SEAL + TOKEN_HEAD + 2 + strlen(row->tenant_name)
+                     + strlen(row->connection);
+    unsigned char *value = apr_palloc(pool, len), *at = value + STORE_SEAL;
+
+    store_put_u32(at, row->tenant);
+    store_put_u64(at + 4, (apr_uint64_t)row->created);
+    store_put_u64(at + 12, (apr_uint64_t)row->not_before);
+    store_put_u64(at + 20, (apr_uint64_t)row->expires);
+    at[28] = (unsigned char)row->scopes;
+    memcpy(at + 29, row->hint, HINT_LEN);
+    at = write_string(at + TOKEN_HEAD, row->tenant_name);
+    write_string(at, row->connection);
+    return (scim_slice){value, len};
+}
+
+static void fill_identity(scim_identity *out, const token_row *row)
+{
+    out->connection = row->connection;
+    out->scopes = row->scopes;
+    out->created = row->created;
+    out->expires = row->expires;
+    out->hint = row->hint;
+}
+
+const scim_error *scim_token_find(scim_token_state *state, scim_identity *out,
+                                  scim_view *view, const char *token, apr_time_t now)
+{
+    token_row row;
+    scim_slice rest;
+    scim_key key;
+    scim_kv_rc rc;
+
+    *state = SCIM_TOKEN_UNKNOWN;
+    /* A hash of what is no token would cost a guesser's flood its 32 bytes of
+     * work here; what fails the checksum is not worth them. */
+    if (!scim_token_well_formed(token)) {
+        return NULL;
+    }
+    if (!token_key(&key, view->store, token)) {
+        return scim_store_error(view->pool, SCIM_KV_IO, "hashing a token");
+    }
+    rc = store_get(view->txn, &key, TOKEN_HEAD, &rest);
+    if (rc == SCIM_KV_NOTFOUND) {
+        return NULL;
+    }
+    if (rc != SCIM_KV_OK || !decode(&row, rest, view->pool)) {
+        return scim_store_error(view->pool, rc == SCIM_KV_OK ? SCIM_KV_CORRUPT : rc,
+                                "reading a token");
+    }
+    SCIM_ERR(scim_tenant_find(&out->tenant, view, row.tenant_name));
+    if (out->tenant.number != row.tenant) {
+        return NULL;
+    }
+    fill_identity(out, &row);
+    if (row.not_before > now) {
+        return NULL;
+    }
+    *state = row.expires && row.expires <= now ? SCIM_TOKEN_EXPIRED : SCIM_TOKEN_VALID;
+    return NULL;
+}
+
+typedef struct token_write {
+    scim_key key;
+    token_row row;
+    apr_pool_t *pool;
+} token_write;
+
+/* Exclusive, as all of an administrator's acts: the tenant is read in the
+ * transaction that the token is written in. */
+static scim_kv_rc create(scim_kv_txn *txn, void *baton)
+{
+    token_write *w = baton;
+    scim_view view = {NULL, txn, w->pool};
+    scim_tenant tenant;
+    scim_slice value;
+    scim_kv_rc rc = store_check_format(txn);
+
+    if (rc != SCIM_KV_OK) {
+        return rc;
+    }
+    if (scim_tenant_find(&tenant, &view, w->row.tenant_name)) {
+        return SCIM_KV_REFUSED;
+    }
+    w->row.tenant = tenant.number;
+    value = encode(&w->row, w->pool);
+    store_seal(scim_key_slice(&w->key), (unsigned char *)value.data, value.len);
+    return scim_kv_put(txn, scim_key_slice(&w->key), value, true);
+}
+
+const scim_error *scim_token_create(char *token, scim_store *store, const char *tenant,
+                                    const char *connection, unsigned int scopes,
+                                    apr_time_t now, apr_time_t expires,
+                                    apr_pool_t *result_pool)
+{
+    token_write w = {.row = {0, now, now, expires, scopes, NULL, tenant, connection},
+                     .pool = result_pool};
+    scim_kv_rc rc;
+
+    if (!scim_tenant_name_valid(connection)) {
+        return scim_error_make(result_pool, SCIM_E_INVALID_VALUE,
+                               "A connection's name is 1 to %d of A-Z a-z 0-9 . _ -; "
+                               "\"%s\" is not",
+                               SCIM_TENANT_NAME_MAX, connection);
+    }
+    if (!mint(token) || !token_key(&w.key, store, token)) {
+        return scim_store_error(result_pool, SCIM_KV_IO, "making a token");
+    }
+    w.row.hint = apr_pstrdup(result_pool, token + SCIM_TOKEN_LEN - HINT_LEN);
+    rc = scim_kv_update_exclusive(store->kv, create, &w);
+    if (rc == SCIM_KV_REFUSED) {
+        return scim_error_make(result_pool, SCIM_E_NOT_FOUND, "There is no tenant \"%s\"",
+                               tenant);
+    }
+    return scim_store_error(result_pool, rc, "writing a token");
+}
+
+/* Walks all tokens of a tenant: tokens are few, and only an administrator
+ * asks. */
+typedef bool (*token_fn)(scim_slice key, const token_row *row, void *baton);
+
+static scim_kv_rc each(scim_kv_txn *txn, const scim_tenant *tenant, token_fn fn, void *baton,
+                       apr_pool_t *pool)
+{
+    scim_kv_cursor *cursor = scim_kv_cursor_open(txn);
+    scim_key from;
+    scim_slice key, value;
+    scim_kv_rc rc;
+
+    scim_key_begin(&from, SCIM_TABLE_TOKEN);
+    for (rc = scim_kv_seek(cursor, scim_key_slice(&from), &key, &value);
+         rc == SCIM_KV_OK && scim_key_has_prefix(key, &from, NULL);
+         rc = scim_kv_next(cursor, &key, &value)) {
+        scim_slice rest = {(const char *)value.data + STORE_SEAL, value.len - STORE_SEAL};
+        token_row row;
+
+        if (!store_sealed(key, value) || !decode(&row, rest, pool)) {
+            return SCIM_KV_CORRUPT;
+        }
+        if (row.tenant == tenant->number && !fn(key, &row, baton)) {
+            return SCIM_KV_IO;
+        }
+    }
+    return rc == SCIM_KV_NOTFOUND ? SCIM_KV_OK : rc;
+}
+
+typedef struct token_listing {
+    apr_array_header_t *out;
+    const scim_tenant *tenant;
+} token_listing;
+
+static bool list_one(scim_slice key, const token_row *row, void *baton)
+{
+    token_listing *listing = baton;
+    scim_identity *identity = apr_array_push(listing->out);
+
+    identity->tenant = *listing->tenant;
+    fill_identity(identity, row);
+    return true;
+}
+
+const scim_error *scim_token_list(apr_array_header_t **out, scim_view *view,
+                                  const char *tenant)
+{
+    scim_tenant found;
+    token_listing listing = {apr_array_make(view->pool, 4, sizeof(scim_identity)), &found};
+
+    SCIM_ERR(scim_tenant_find(&found, view, tenant));
+    SCIM_ERR(scim_store_error(view->pool,
+                              each(view->txn, &found, list_one, &listing, view->pool),
+                              "listing tokens"));
+    *out = listing.out;
+    return NULL;
+}
+
+typedef struct revoking {
+    const char *tenant;
+    const char *connection;
+    const char *hint;
+    scim_kv_txn *txn;
+    int revoked;
+    apr_pool_t *pool;
+} revoking;
+
+static bool revoke_one(scim_slice key, const token_row *row, void *baton)
+{
+    revoking *r = baton;
+    char copy[SCIM_KV_MAX_KEY];
+
+    if (strcmp(row->connection, r->connection) || (r->hint && strcmp(row->hint, r->hint))) {
+        return true;
+    }
+    memcpy(copy, key.data, key.len);
+    r->revoked++;
+    return scim_kv_del(r->txn, (scim_slice){copy, key.len}) == SCIM_KV_OK;
+}
+
+static scim_kv_rc revoke_all(scim_kv_txn *txn, void *baton)
+{
+    revoking *r = baton;
+    scim_view view = {NULL, txn, r->pool};
+    scim_tenant tenant;
+    scim_kv_rc rc = store_check_format(txn);
+
+    if (rc != SCIM_KV_OK) {
+        return rc;
+    }
+    if (scim_tenant_find(&tenant, &view, r->tenant)) {
+        return SCIM_KV_REFUSED;
+    }
+    r->txn = txn;
+    return each(txn, &tenant, revoke_one, r, r->pool);
+}
+
+const scim_error *scim_token_revoke(int *revoked, scim_store *store, const char *tenant,
+                                    const char *connection, const char *hint,
+                                    apr_pool_t *result_pool)
+{
+    revoking r = {tenant, connection, hint, NULL, 0, result_pool};
+    scim_kv_rc rc = scim_kv_update_exclusive(store->kv, revoke_all, &r);
+
+    if (rc == SCIM_KV_REFUSED) {
+        return scim_error_make(result_pool, SCIM_E_NOT_FOUND, "There is no tenant \"%s\"",
+                               tenant);
+    }
+    *revoked = r.revoked;
+    return scim_store_error(result_pool, rc, "revoking a token");
+}
+
+static scim_kv_rc revoke_key(scim_kv_txn *txn, void *baton)
+{
+    scim_kv_rc rc = store_check_format(txn);
+
+    return rc == SCIM_KV_OK ? scim_kv_del(txn, scim_key_slice(baton)) : rc;
+}
+
+const scim_error *scim_token_revoke_token(int *revoked, scim_store *store, const char *token,
+                                          apr_pool_t *result_pool)
+{
+    scim_key key;
+    scim_kv_rc rc;
+
+    *revoked = 0;
+    if (!scim_token_well_formed(token)) {
+        return scim_error_make(result_pool, SCIM_E_INVALID_VALUE,
+                               "This is no token of mod_scim (mscim_ and 49 letters and digits)");
+    }
+    if (!token_key(&key, store, token)) {
+        return scim_store_error(result_pool, SCIM_KV_IO, "hashing a token");
+    }
+    rc = scim_kv_update_exclusive(store->kv, revoke_key, &key);
+    if (rc == SCIM_KV_NOTFOUND) {
+        return NULL;
+    }
+    *revoked = rc == SCIM_KV_OK;
+    return scim_store_error(result_pool, rc, "revoking a token");
+}
