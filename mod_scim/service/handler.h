@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of the service share: the handlers of the route table, and
+ * what they all need from a call and put into a reply.
+ */
+#ifndef SCIM_SERVICE_HANDLER_H
+#define SCIM_SERVICE_HANDLER_H
+
+#include <jansson.h>
+
+#include "scim/buffer.h"
+#include "scim/id.h"
+#include "scim/project.h"
+#include "scim/render.h"
+#include "scim/resource.h"
+#include "scim/service.h"
+
+/* A resource type's endpoint: create.c, read.c, list.c, change.c, delete.c. */
+const scim_error *scim_handle_create(scim_reply *reply, const scim_call *call,
+                                     apr_pool_t *pool);
+const scim_error *scim_handle_read(scim_reply *reply, const scim_call *call, apr_pool_t *pool);
+const scim_error *scim_handle_list(scim_reply *reply, const scim_call *call, apr_pool_t *pool);
+const scim_error *scim_handle_replace(scim_reply *reply, const scim_call *call,
+                                      apr_pool_t *pool);
+const scim_error *scim_handle_patch(scim_reply *reply, const scim_call *call, apr_pool_t *pool);
+const scim_error *scim_handle_delete(scim_reply *reply, const scim_call *call,
+                                     apr_pool_t *pool);
+
+/* discovery.c */
+const scim_error *scim_handle_config(scim_reply *reply, const scim_call *call,
+                                     apr_pool_t *pool);
+const scim_error *scim_handle_types(scim_reply *reply, const scim_call *call, apr_pool_t *pool);
+const scim_error *scim_handle_type(scim_reply *reply, const scim_call *call, apr_pool_t *pool);
+const scim_error *scim_handle_schemas(scim_reply *reply, const scim_call *call,
+                                      apr_pool_t *pool);
+const scim_error *scim_handle_schema(scim_reply *reply, const scim_call *call,
+                                     apr_pool_t *pool);
+
+/* unsupported.c: 501 */
+const scim_error *scim_handle_root(scim_reply *reply, const scim_call *call, apr_pool_t *pool);
+const scim_error *scim_handle_search(scim_reply *reply, const scim_call *call,
+                                     apr_pool_t *pool);
+const scim_error *scim_handle_bulk(scim_reply *reply, const scim_call *call, apr_pool_t *pool);
+const scim_error *scim_handle_me(scim_reply *reply, const scim_call *call, apr_pool_t *pool);
+
+/* call.c */
+
+/* Text of a client as a detail may show it: at most 64 bytes, and "?" for
+ * each that is not printable ASCII. */
+const char *scim_call_shown(const char *text, apr_pool_t *result_pool);
+
+/* The id of the resource in the path; 404 where it cannot be one. */
+const scim_error *scim_call_id(scim_id *out, const scim_call *call, apr_pool_t *result_pool);
+
+/* How the resources in the answer are to look; how->projection is NULL where
+ * the query string asks for nothing. */
+const scim_error *scim_call_render(scim_render *out, const scim_call *call,
+                                   apr_pool_t *result_pool);
+
+/* 415 for a body of a type that is not JSON. */
+const scim_error *scim_call_check_type(const scim_call *call, apr_pool_t *result_pool);
+
+/* The JSON object in the body. */
+const scim_error *scim_call_body(json_t **out, const scim_call *call, apr_pool_t *result_pool);
+
+/* reply.c */
+
+/* Shows a record: body, and the headers that repeat its meta.  view is needed
+ * where scim_render_wants_edges says so. */
+const scim_error *scim_reply_record(scim_reply *reply, const scim_call *call,
+                                    const scim_render *how, scim_view *view,
+                                    const scim_record *record, apr_pool_t *pool);
+
+/* Shows what a mutation left.  Edges are read in a view of their own, together
+ * with the record as it is by then, so that body and version belong together
+ * whatever others wrote meanwhile; with_edges false says that there are none. */
+const scim_error *scim_reply_change(scim_reply *reply, const scim_call *call,
+                                    const scim_render *how, const scim_change *change,
+                                    bool with_edges, apr_pool_t *pool);
+
+/* The audit's words on a mutation: id and names of the changed attributes. */
+void scim_reply_note(scim_reply *reply, const scim_change *change, apr_pool_t *pool);
+
+/* A body of our own JSON. */
+void scim_reply_json(scim_reply *reply, const json_t *json, apr_pool_t *pool);
+
+#endif

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The query string: what clients really send has "+" for spaces, empty
+ * parameters ("...&", "?") and flags of their own ("?aadOptscim062020").
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <apr_lib.h>
+#include <apr_strings.h>
+#include <utf8proc.h>
+
+#include "scim/params.h"
+#include "scim/text.h"
+
+static int hex_digit(char c)
+{
+    if (apr_isdigit(c)) {
+        return c - '0';
+    }
+    return apr_isxdigit(c) ? apr_tolower(c) - 'a' + 10 : -1;
+}
+
+static bool is_utf8(const char *text, apr_size_t len)
+{
+    const utf8proc_uint8_t *at = (const utf8proc_uint8_t *)text;
+    utf8proc_ssize_t left = (utf8proc_ssize_t)len;
+
+    while (left > 0) {
+        utf8proc_int32_t point;
+        utf8proc_ssize_t n = utf8proc_iterate(at, left, &point);
+
+        if (n <= 0) {
+            return false;
+        }
+        at += n;
+        left -= n;
+    }
+    return true;
+}
+
+/* Form decoding; NULL for a bad escape, a NUL, or what is not UTF-8. */
+static const char *decode(const char *text, apr_size_t len, apr_pool_t *pool)
+{
+    char *out = apr_palloc(pool, len + 1), *to = out;
+    const char *end = text + len;
+
+    while (text < end) {
+        char c = *text++;
+
+        if (c == '+') {
+            c = ' ';
+        } else if (c == '%') {
+            int high = text < end ? hex_digit(text[0]) : -1;
+            int low = text + 1 < end ? hex_digit(text[1]) : -1;
+
+            if (high < 0 || low < 0 || !(high | low)) {
+                return NULL;
+            }
+            c = (char)(high << 4 | low);
+            text += 2;
+        }
+        *to++ = c;
+    }
+    *to = '\0';
+    return is_utf8(out, (apr_size_t)(to - out)) ? out : NULL;
+}
+
+/* Where the value of a parameter goes, and *canonical its name; NULL for one
+ * that is not known. */
+static const char **slot(scim_params *params, const char *name, const char **canonical)
+{
+    const struct {
+        const char *name;
+        const char **value;
+    } known[] = {
+        {"attributes", &params->attributes},
+        {"excludedAttributes", &params->excluded_attributes},
+        {"filter", &params->filter},
+        {"startIndex", &params->start_index},
+        {"count", &params->count},
+    };
+    apr_size_t i;
+
+    for (i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+        if (!scim_text_casecmp(name, known[i].name)) {
+            *canonical = known[i].name;
+            return known[i].value;
+        }
+    }
+    return NULL;
+}
+
+/* One "name=value". */
+static const scim_error *read_one(scim_params *out, const char *text, apr_size_t len,
+                                  apr_pool_t *pool)
+{
+    const char *equals = memchr(text, '=', len);
+    const char *canonical = NULL, *name, **value;
+
+    if (!equals) {
+        return NULL;
+    }
+    name = decode(text, (apr_size_t)(equals - text), pool);
+    value = name ? slot(out, name, &canonical) : NULL;
+    if (!value) {
+        return NULL;
+    }
+    if (*value) {
+        return scim_error_make(pool, SCIM_E_INVALID_VALUE,
+                               "The query parameter %s is given more than once", canonical);
+    }
+    *value = decode(equals + 1, len - (apr_size_t)(equals + 1 - text), pool);
+    if (!*value) {
+        return scim_error_make(pool, SCIM_E_INVALID_VALUE,
+                               "The query parameter %s is not percent-encoded UTF-8 text",
+                               canonical);
+    }
+    return NULL;
+}
+
+const scim_error *scim_params_read(scim_params *out, const char *query, apr_pool_t *result_pool)
+{
+    memset(out, 0, sizeof(*out));
+    while (query && *query) {
+        apr_size_t len = strcspn(query, "&");
+
+        SCIM_ERR(read_one(out, query, len, result_pool));
+        query += len;
+        query += *query == '&';
+    }
+    return NULL;
+}
+
+/* An integer of any size: beyond 64 bits it is the nearest one. */
+static const scim_error *read_integer(apr_int64_t *out, const char *name, const char *text,
+                                      apr_pool_t *pool)
+{
+    const char *digits = *text == '-' ? text + 1 : text;
+
+    if (!*digits || digits[strspn(digits, "0123456789")]) {
+        return scim_error_make(pool, SCIM_E_INVALID_VALUE,
+                               "The query parameter %s must be an integer", name);
+    }
+    *out = strtoll(text, NULL, 10);
+    return NULL;
+}
+
+const scim_error *scim_params_page(apr_int64_t *start, apr_int64_t *count,
+                                   const scim_params *params, const scim_wire *wire,
+                                   apr_pool_t *result_pool)
+{
+    *start = 1;
+    *count = wire->default_page;
+    if (params->start_index) {
+        SCIM_ERR(read_integer(start, "startIndex", params->start_index, result_pool));
+    }
+    if (params->count) {
+        SCIM_ERR(read_integer(count, "count", params->count, result_pool));
+    }
+    if (*start < 1) {
+        *start = 1;
+    }
+    if (*count < 0) {
+        *count = 0;
+    }
+    if (*count > wire->max_page) {
+        *count = wire->max_page;
+    }
+    return NULL;
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * GET of one resource (RFC 7644 section 3.4.1).
+ */
+#include "scim/etag.h"
+
+#include "handler.h"
+
+typedef struct read_baton {
+    scim_reply *reply;
+    const scim_call *call;
+    const scim_render *how;
+    scim_id id;
+} read_baton;
+
+static const scim_error *not_modified(scim_reply *reply, const scim_call *call,
+                                      const scim_record *record, apr_pool_t *pool)
+{
+    reply->status = 304;
+    reply->etag = scim_etag_make(record->version, pool);
+    reply->content_location =
+        scim_render_location(call->base_url, record->type, &record->id, pool);
+    return NULL;
+}
+
+static const scim_error *read_in_view(scim_view *view, void *baton)
+{
+    const read_baton *read = baton;
+    const scim_call *call = read->call;
+    scim_record record;
+
+    SCIM_ERR(scim_resource_get(&record, view, read->how->tenant, call->target.type, &read->id));
+    if (call->if_none_match && scim_etag_match(call->if_none_match, record.version)) {
+        return not_modified(read->reply, call, &record, view->pool);
+    }
+    read->reply->status = 200;
+    return scim_reply_record(read->reply, call, read->how, view, &record, view->pool);
+}
+
+const scim_error *scim_handle_read(scim_reply *reply, const scim_call *call, apr_pool_t *pool)
+{
+    scim_render how;
+    read_baton read = {reply, call, &how, {{0}}};
+
+    SCIM_ERR(scim_call_id(&read.id, call, pool));
+    SCIM_ERR(scim_call_render(&how, call, pool));
+    return scim_store_view(call->store, read_in_view, &read, pool);
+}

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From a record to the wire.  The stored JSON begins with "schemas"; id goes
+ * right behind it, the edges and meta at the end, and all else is copied: a
+ * read neither parses nor dumps JSON unless a projection is asked.
+ */
+#include <string.h>
+
+#include <apr_strings.h>
+
+#include "scim/etag.h"
+#include "scim/json.h"
+#include "scim/member.h"
+#include "scim/render.h"
+#include "scim/time.h"
+
+/* Where the text behind the "schemas" of a stored object begins; 0 where it
+ * does not begin with them. */
+static apr_size_t behind_schemas(const char *json, apr_size_t len)
+{
+    static const char head[] = "{\"schemas\":[";
+    apr_size_t at = sizeof(head) - 1;
+    bool quoted = false;
+
+    if (len < at || memcmp(json, head, at)) {
+        return 0;
+    }
+    for (; at < len; at++) {
+        if (quoted && json[at] == '\\') {
+            at++;
+        } else if (json[at] == '"') {
+            quoted = !quoted;
+        } else if (json[at] == ']' && !quoted) {
+            return at + 1;
+        }
+    }
+    return 0;
+}
+
+static void put_string(scim_buffer *out, const char *text)
+{
+    scim_buffer_string(out, text, strlen(text));
+}
+
+/* An id has no character that JSON escapes. */
+static void put_id(scim_buffer *out, const scim_id *id)
+{
+    char text[SCIM_ID_TEXT + 1];
+
+    scim_buffer_puts(out, "\"");
+    scim_buffer_puts(out, scim_id_format(id, text));
+    scim_buffer_puts(out, "\"");
+}
+
+const char *scim_render_location(const char *base_url, const scim_resource_type *type,
+                                 const scim_id *id, apr_pool_t *result_pool)
+{
+    char text[SCIM_ID_TEXT + 1];
+
+    return apr_pstrcat(result_pool, base_url, type->endpoint, "/", scim_id_format(id, text),
+                       NULL);
+}
+
+/* The elements of members or groups, as they come from the store. */
+typedef struct edge_list {
+    scim_buffer *out;
+    const char *name;
+    const char *base_url;
+    bool membership; /* whether an element says direct or indirect */
+    bool begun;
+} edge_list;
+
+/* Straight into the buffer: a pool would keep a string for every member. */
+static void put_reference(scim_buffer *out, const char *base_url,
+                          const scim_resource_type *type, const scim_id *id)
+{
+    char text[SCIM_ID_TEXT + 1];
+
+    scim_buffer_puts(out, ",\"$ref\":\"");
+    scim_buffer_escape(out, base_url, strlen(base_url));
+    scim_buffer_puts(out, type->endpoint);
+    scim_buffer_puts(out, "/");
+    scim_buffer_puts(out, scim_id_format(id, text));
+    scim_buffer_puts(out, "\"");
+}
+
+static const scim_error *put_edge(const scim_edge *edge, void *baton)
+{
+    edge_list *list = baton;
+    scim_buffer *out = list->out;
+
+    if (list->begun) {
+        scim_buffer_puts(out, ",");
+    } else {
+        scim_buffer_puts(out, ",\"");
+        scim_buffer_puts(out, list->name);
+        scim_buffer_puts(out, "\":[");
+        list->begun = true;
+    }
+    scim_buffer_puts(out, "{\"value\":");
+    put_id(out, &edge->id);
+    if (edge->type) {
+        put_reference(out, list->base_url, edge->type, &edge->id);
+    }
+    if (edge->display) {
+        scim_buffer_puts(out, ",\"display\":");
+        scim_buffer_string(out, edge->display, edge->display_len);
+    }
+    if (list->membership) {
+        scim_buffer_puts(out, edge->direct ? ",\"type\":\"direct\"" : ",\"type\":\"indirect\"");
+    } else if (edge->type) {
+        scim_buffer_puts(out, ",\"type\":");
+        put_string(out, edge->type->name);
+    }
+    scim_buffer_puts(out, "}");
+    return NULL;
+}
+
+static bool wants(const scim_render *how, const scim_attribute *attribute)
+{
+    return attribute && scim_projection_wants(how->projection, attribute);
+}
+
+bool scim_render_wants_edges(const scim_render *how, const scim_resource_type *type)
+{
+    return wants(how, type->members) || wants(how, type->groups);
+}
+
+static const scim_error *put_members(scim_buffer *out, const scim_render *how, scim_view *view,
+                                     const scim_record *record)
+{
+    edge_list list = {out, record->type->members->name, how->base_url, false, false};
+
+    SCIM_ERR(scim_member_each(view, how->tenant, &record->id, put_edge, &list));
+    if (list.begun) {
+        scim_buffer_puts(out, "]");
+    }
+    return NULL;
+}
+
+static const scim_error *put_groups(scim_buffer *out, const scim_render *how, scim_view *view,
+                                    const scim_record *record)
+{
+    edge_list list = {out, record->type->groups->name, how->base_url, true, false};
+    apr_array_header_t *groups;
+    int i;
+
+    SCIM_ERR(scim_member_groups(&groups, view, how->tenant, &record->id));
+    for (i = 0; i < groups->nelts; i++) {
+        SCIM_ERR(put_edge(&APR_ARRAY_IDX(groups, i, scim_edge), &list));
+    }
+    if (list.begun) {
+        scim_buffer_puts(out, "]");
+    }
+    return NULL;
+}
+
+static void put_meta(scim_buffer *out, const scim_render *how, const scim_record *record,
+                     apr_pool_t *pool)
+{
+    char when[SCIM_TIME_LEN + 1];
+
+    scim_buffer_puts(out, ",\"meta\":{\"resourceType\":");
+    put_string(out, record->type->name);
+    scim_buffer_puts(out, ",\"created\":");
+    put_string(out, scim_time_format(record->created, when));
+    scim_buffer_puts(out, ",\"lastModified\":");
+    put_string(out, scim_time_format(record->modified, when));
+    scim_buffer_puts(out, ",\"location\":");
+    put_string(out, scim_render_location(how->base_url, record->type, &record->id, pool));
+    scim_buffer_puts(out, ",\"version\":");
+    put_string(out, scim_etag_make(record->version, pool));
+    scim_buffer_puts(out, "}");
+}
+
+/* All of a record, but edges that are not wanted. */
+static const scim_error *splice(scim_buffer *out, const scim_render *how, scim_view *view,
+                                const scim_record *record, apr_pool_t *pool)
+{
+    apr_size_t cut = behind_schemas(record->json, record->json_len);
+
+    if (!cut) {
+        return scim_error_system(pool, SCIM_E_INTERNAL, APR_SUCCESS,
+                                 "The stored resource is damaged",
+                                 "record %s does not begin with its schemas",
+                                 scim_render_location("", record->type, &record->id, pool));
+    }
+    scim_buffer_add(out, record->json, cut);
+    scim_buffer_puts(out, ",\"id\":");
+    put_id(out, &record->id);
+    scim_buffer_add(out, record->json + cut, record->json_len - cut - 1);
+    if (view && wants(how, record->type->members)) {
+        SCIM_ERR(put_members(out, how, view, record));
+    }
+    if (view && wants(how, record->type->groups)) {
+        SCIM_ERR(put_groups(out, how, view, record));
+    }
+    put_meta(out, how, record, pool);
+    scim_buffer_puts(out, "}");
+    return NULL;
+}
+
+/* Whether a schema stores what is not returned unless asked for; a password
+ * is not stored here at all. */
+static bool hides(const scim_attribute *attributes, int count)
+{
+    int i;
+
+    for (i = 0; i < count; i++) {
+        const scim_attribute *a = &attributes[i];
+        bool hidden =
+            a->returned == SCIM_RETURNED_NEVER || a->returned == SCIM_RETURNED_REQUEST;
+
+        if ((hidden && a->role != SCIM_ROLE_PASSWORD) || hides(a->subs, a->subs_count)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool type_hides(const scim_resource_type *type)
+{
+    int i;
+
+    if (hides(type->schema->attributes, type->schema->attributes_count)) {
+        return true;
+    }
+    for (i = 0; i < type->extensions_count; i++) {
+        const scim_schema *schema = type->extensions[i].schema;
+
+        if (hides(schema->attributes, schema->attributes_count)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static const scim_error *project(scim_buffer *out, const scim_render *how, scim_view *view,
+                                 const scim_record *record, apr_pool_t *pool)
+{
+    scim_buffer *full = scim_buffer_make(record->json_len + 1024, pool);
+    apr_size_t len;
+    json_t *json;
+    char *text;
+
+    SCIM_ERR(splice(full, how, view, record, pool));
+    json = scim_json_read_own(full->data, full->len, pool);
+    if (!json) {
+        return scim_error_system(pool, SCIM_E_INTERNAL, APR_SUCCESS,
+                                 "The stored resource is damaged", "record %s is no JSON",
+                                 scim_render_location("", record->type, &record->id, pool));
+    }
+    json = scim_projection_apply(how->projection, json, record->type, pool);
+    text = scim_json_write(json, &len, pool);
+    scim_buffer_add(out, text, len);
+    return NULL;
+}
+
+const scim_error *scim_render_record(scim_buffer *out, const scim_render *how, scim_view *view,
+                                     const scim_record *record, apr_pool_t *scratch_pool)
+{
+    if (how->projection || type_hides(record->type)) {
+        return project(out, how, view, record, scratch_pool);
+    }
+    return splice(out, how, view, record, scratch_pool);
+}
