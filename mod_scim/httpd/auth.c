@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Who asks: TLS, the bearer token, and the one route that needs none.
+ *
+ * Authentication is httpd's: AuthType Bearer and a Require line in the
+ * endpoint's Location bring the request here.  Whatever they say, io.c
+ * answers nobody without a SCIM identity (but on the anonymous route).
+ */
+#include "mod_scim.h"
+
+#include <apr_strings.h>
+#include <http_core.h>
+#include <http_protocol.h>
+#include <http_request.h>
+#include <http_ssl.h>
+
+APLOG_USE_MODULE(scim);
+
+/* The socket's own peer: what a header says of another does not count. */
+static bool from_this_machine(const request_rec *r)
+{
+    const apr_sockaddr_t *peer = r->connection->client_addr;
+    static const char *const forwarding[] = {"Forwarded", "X-Forwarded-For",
+                                             "X-Forwarded-Proto", "X-Forwarded-Host"};
+    apr_size_t i;
+
+    for (i = 0; i < sizeof(forwarding) / sizeof(forwarding[0]); i++) {
+        if (apr_table_get(r->headers_in, forwarding[i])) {
+            return false;
+        }
+    }
+#if APR_HAVE_IPV6
+    if (peer->family == AF_INET6) {
+        const struct in6_addr *address = &peer->sa.sin6.sin6_addr;
+
+        if (IN6_IS_ADDR_V4MAPPED(address)) {
+            return address->s6_addr[12] == 127;
+        }
+        return IN6_IS_ADDR_LOOPBACK(address);
+    }
+#endif
+    return peer->family == AF_INET && ntohl(peer->sa.sin.sin_addr.s_addr) >> 24 == 127;
+}
+
+static bool transport_allowed(request_rec *r, const scim_state *state)
+{
+    const char *err = NULL;
+    int rc;
+
+    switch (state->conf.require_tls) {
+    case SCIM_TLS_OFF:
+        return true;
+    case SCIM_TLS_EXPR:
+        rc = ap_expr_exec(r, state->conf.require_tls_expr, &err);
+        if (rc < 0) {
+            ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, SCIMLOG(1101) "SCIMRequireTLS: %s", err);
+        }
+        /* The expression says whether TLS is required. */
+        if (rc == 0) {
+            return true;
+        }
+        break;
+    }
+    return ap_ssl_conn_is_ssl(r->connection) || from_this_machine(r);
+}
+
+int mod_scim_access_checker(request_rec *r)
+{
+    const scim_state *state = mod_scim_state(r);
+
+    if (!state || transport_allowed(r, state)) {
+        return DECLINED;
+    }
+    return mod_scim_refuse(r, scim_error_make(r->pool, SCIM_E_FORBIDDEN,
+                                              "SCIM is spoken over HTTPS only: use an https:// "
+                                              "Tenant URL"));
+}
+
+static bool is_anonymous(const request_rec *r, const scim_state *state)
+{
+    return state->target.route && state->target.route->anonymous
+           && !apr_table_get(r->headers_in, "Authorization");
+}
+
+int mod_scim_access_checker_ex(request_rec *r)
+{
+    const scim_state *state = mod_scim_state(r);
+
+    return state && is_anonymous(r, state) ? OK : DECLINED;
+}
+
+/* "Require all granted" is no reason not to look at the token. */
+int mod_scim_force_authn(request_rec *r)
+{
+    const scim_state *state = mod_scim_state(r);
+
+    return state && !is_anonymous(r, state) ? OK : DECLINED;
+}
+
+static const char *challenge(const request_rec *r, const char *error)
+{
+    const char *realm = ap_auth_name((request_rec *)r);
+
+    return apr_pstrcat(r->pool, "Bearer realm=\"", ap_escape_quotes(r->pool, realm ? realm : "SCIM"),
+                       "\"", error ? ", error=\"" : "", error ? error : "", error ? "\"" : "",
+                       NULL);
+}
+
+static int unauthorized(request_rec *r, const char *error, const char *detail)
+{
+    apr_table_setn(r->err_headers_out, "WWW-Authenticate", challenge(r, error));
+    return mod_scim_refuse(r, scim_error_make(r->pool, SCIM_E_UNAUTHORIZED, "%s", detail));
+}
+
+/* The token of the one Authorization header, or NULL. */
+static const char *bearer_token(const request_rec *r)
+{
+    const char *header = apr_table_get(r->headers_in, "Authorization");
+
+    if (!header || ap_cstr_casecmpn(header, "Bearer ", 7)) {
+        return NULL;
+    }
+    for (header += 7; *header == ' '; header++) {
+    }
+    return *header ? header : NULL;
+}
+
+typedef struct token_check {
+    const char *token;
+    scim_token_state state;
+    scim_identity *identity;
+    apr_time_t now;
+} token_check;
+
+static const scim_error *check_token(scim_view *view, void *baton)
+{
+    token_check *check = baton;
+
+    return scim_token_find(&check->state, check->identity, view, check->token, check->now);
+}
+
+/* Whether the endpoint is pinned to another tenant than the token's. */
+static bool other_tenant(request_rec *r, const scim_state *state,
+                         const scim_identity *identity)
+{
+    ap_expr_info_t *pin = state->conf.tenant ? state->conf.tenant
+                                             : mod_scim_server(r->server)->tenant;
+    const char *err = NULL, *name;
+
+    if (!pin) {
+        return false;
+    }
+    name = ap_expr_str_exec(r, pin, &err);
+    if (err) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, SCIMLOG(1102) "SCIMTenant: %s", err);
+        return true;
+    }
+    return strcmp(name, identity->tenant.name) != 0;
+}
+
+static int accept_identity(request_rec *r, scim_state *state, const scim_identity *identity)
+{
+    apr_table_setn(r->notes, "scim-tenant", identity->tenant.name);
+    apr_table_setn(r->notes, "scim-connection", identity->connection);
+    if (identity->tenant.suspended) {
+        return mod_scim_refuse(r, scim_error_make(r->pool, SCIM_E_FORBIDDEN,
+                                                  "Provisioning is not enabled for this "
+                                                  "organisation; ask its administrator"));
+    }
+    r->user = apr_pstrdup(r->pool, identity->connection);
+    r->ap_auth_type = (char *)"Bearer";
+    state->identity = identity;
+    return OK;
+}
+
+/* More than one Authorization header arrives joined by a comma, which no
+ * token has in it. */
+int mod_scim_check_authn(request_rec *r)
+{
+    scim_state *state = mod_scim_state(r);
+    scim_store *store = mod_scim_server(r->server)->store;
+    const char *type = ap_auth_type(r);
+    token_check check = {bearer_token(r), SCIM_TOKEN_UNKNOWN,
+                         apr_pcalloc(r->pool, sizeof(scim_identity)), r->request_time};
+    const scim_error *err;
+
+    if (!state || !type || ap_cstr_casecmp(type, "Bearer")) {
+        return DECLINED;
+    }
+    if (!check.token) {
+        return unauthorized(r, NULL,
+                            "This endpoint asks for a bearer token: send the Secret Token as "
+                            "\"Authorization: Bearer ...\"");
+    }
+    if (!store) {
+        return mod_scim_refuse(r, scim_error_make(r->pool, SCIM_E_UNAVAILABLE,
+                                                  "The directory is not available; try again "
+                                                  "later"));
+    }
+    err = scim_store_view(store, check_token, &check, r->pool);
+    if (err) {
+        return mod_scim_refuse(r, err);
+    }
+    if (check.state != SCIM_TOKEN_UNKNOWN && other_tenant(r, state, check.identity)) {
+        check.state = SCIM_TOKEN_UNKNOWN;
+    }
+    switch (check.state) {
+    case SCIM_TOKEN_VALID:
+        return accept_identity(r, state, check.identity);
+    case SCIM_TOKEN_EXPIRED:
+        apr_table_setn(r->notes, "scim-tenant", check.identity->tenant.name);
+        apr_table_setn(r->notes, "scim-connection", check.identity->connection);
+        return unauthorized(r, "invalid_token",
+                            "The bearer token has expired: have a new one made and put it in "
+                            "place of the Secret Token");
+    default:
+        return unauthorized(r, "invalid_token",
+                            "The bearer token is not known here: check the Secret Token; it may "
+                            "have been replaced or revoked");
+    }
+}
+
+int mod_scim_note_auth_failure(request_rec *r, const char *auth_type)
+{
+    if (ap_cstr_casecmp(auth_type, "Bearer") || !mod_scim_state(r)) {
+        return DECLINED;
+    }
+    apr_table_setn(r->err_headers_out, "WWW-Authenticate", challenge(r, NULL));
+    return OK;
+}

@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Reading the request, sending the reply, and telling httpd's own errors in
+ * SCIM's words.
+ */
+#include "mod_scim.h"
+
+#include <apr_strings.h>
+#include <http_core.h>
+#include <http_protocol.h>
+#include <http_request.h>
+#include <util_filter.h>
+
+APLOG_USE_MODULE(scim);
+
+#define ERROR_FILTER "SCIM_ERROR"
+
+/* Replies */
+
+static void note(request_rec *r, const char *name, const char *value)
+{
+    if (value) {
+        apr_table_setn(r->notes, name, value);
+    }
+}
+
+static void note_reply(request_rec *r, const scim_reply *reply)
+{
+    note(r, "scim-id", reply->id);
+    note(r, "scim-changes", reply->changes);
+    if (reply->count >= 0) {
+        note(r, "scim-count", apr_psprintf(r->pool, "%" APR_INT64_T_FMT, reply->count));
+    }
+    if (reply->error) {
+        note(r, "scim-error", reply->error->scim_type);
+        note(r, "scim-detail", reply->error->detail);
+    }
+}
+
+/* A fault that is the administrator's to see, once, where it surfaces. */
+static void log_cause(request_rec *r, const scim_error *error)
+{
+    if (error && error->cause) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, error->rv, r, SCIMLOG(1201) "%s", error->cause);
+    }
+}
+
+static void set_header(request_rec *r, const char *name, const char *value)
+{
+    if (value) {
+        apr_table_setn(r->headers_out, name, value);
+    }
+}
+
+static int send_reply(request_rec *r, scim_state *state, const scim_reply *reply)
+{
+    apr_bucket_brigade *bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
+    apr_status_t rv;
+
+    state->answered = true;
+    note_reply(r, reply);
+    log_cause(r, reply->error);
+    r->status = reply->status;
+    r->status_line = NULL;
+    set_header(r, "Location", reply->location);
+    set_header(r, "Content-Location", reply->content_location);
+    set_header(r, "ETag", reply->etag);
+    set_header(r, "Allow", reply->allow);
+    if (reply->retry_after) {
+        set_header(r, "Retry-After", apr_itoa(r->pool, reply->retry_after));
+    }
+    /* A slice of a JSON text is no answer. */
+    apr_table_unset(r->headers_in, "Range");
+    if (reply->content_type) {
+        ap_set_content_type(r, reply->content_type);
+        ap_set_content_length(r, (apr_off_t)reply->body_len);
+        APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_pool_create(reply->body, reply->body_len,
+                                                           r->pool, bb->bucket_alloc));
+    }
+    APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_eos_create(bb->bucket_alloc));
+    rv = ap_pass_brigade(r->output_filters, bb);
+    /* A client that went away is no error of ours. */
+    if (rv != APR_SUCCESS && !r->connection->aborted) {
+        ap_log_rerror(APLOG_MARK, APLOG_DEBUG, rv, r, SCIMLOG(1202) "sending the reply");
+    }
+    return OK;
+}
+
+int mod_scim_refuse(request_rec *r, const scim_error *error)
+{
+    scim_state *state = mod_scim_state(r);
+    scim_reply reply;
+
+    scim_service_error(&reply, error, apr_table_get(r->headers_in, "Accept"), r->pool);
+    send_reply(r, state, &reply);
+    return DONE;
+}
+
+/* Bodies */
+
+static int body_too_large(request_rec *r, apr_int64_t limit)
+{
+    /* The rest of the body is not read: the connection ends with the answer. */
+    r->connection->keepalive = AP_CONN_CLOSE;
+    return mod_scim_refuse(r, scim_error_make(r->pool, SCIM_E_TOO_LARGE,
+                                              "The body is larger than the %" APR_INT64_T_FMT
+                                              " bytes that this endpoint accepts (SCIMMaxBody)",
+                                              limit));
+}
+
+static apr_int64_t body_limit(request_rec *r, const scim_state *state)
+{
+    apr_off_t httpd_limit = ap_get_limit_req_body(r);
+
+    return httpd_limit > 0 && httpd_limit < state->conf.max_body ? httpd_limit
+                                                                  : state->conf.max_body;
+}
+
+/* A growing buffer in the request's pool, doubled, so that a body of any size
+ * costs at most three times itself. */
+typedef struct body_buffer {
+    char *bytes;
+    apr_size_t len;
+    apr_size_t room;
+} body_buffer;
+
+static void append(body_buffer *body, const char *data, apr_size_t len, apr_pool_t *pool)
+{
+    if (body->len + len + 1 > body->room) {
+        char *bytes;
+
+        while (body->len + len + 1 > body->room) {
+            body->room = body->room ? body->room * 2 : 4096;
+        }
+        bytes = apr_palloc(pool, body->room);
+        if (body->len) {
+            memcpy(bytes, body->bytes, body->len);
+        }
+        body->bytes = bytes;
+    }
+    memcpy(body->bytes + body->len, data, len);
+    body->len += len;
+}
+
+/* Adds what a brigade has; false where that is beyond the limit. */
+static bool take_brigade(body_buffer *body, apr_bucket_brigade *bb, apr_int64_t limit,
+                         bool *end, apr_status_t *rv, apr_pool_t *pool)
+{
+    apr_bucket *b;
+
+    *rv = APR_SUCCESS;
+    for (b = APR_BRIGADE_FIRST(bb); b != APR_BRIGADE_SENTINEL(bb); b = APR_BUCKET_NEXT(b)) {
+        const char *data;
+        apr_size_t len;
+
+        if (APR_BUCKET_IS_EOS(b)) {
+            *end = true;
+            break;
+        }
+        if (APR_BUCKET_IS_METADATA(b)) {
+            continue;
+        }
+        *rv = apr_bucket_read(b, &data, &len, APR_BLOCK_READ);
+        if (*rv != APR_SUCCESS) {
+            return true;
+        }
+        if ((apr_int64_t)(body->len + len) > limit) {
+            return false;
+        }
+        append(body, data, len, pool);
+    }
+    apr_brigade_cleanup(bb);
+    return true;
+}
+
+/* Reads the body into call: OK, DONE where it was refused, or an HTTP status
+ * that httpd is to send. */
+static int read_body(request_rec *r, const scim_state *state, scim_call *call)
+{
+    apr_bucket_brigade *bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
+    apr_int64_t limit = body_limit(r, state);
+    const char *length = apr_table_get(r->headers_in, "Content-Length");
+    body_buffer body = {NULL, 0, 0};
+    bool end = false;
+
+    if (length && apr_atoi64(length) > limit) {
+        return body_too_large(r, limit);
+    }
+    while (!end) {
+        apr_status_t rv = ap_get_brigade(r->input_filters, bb, AP_MODE_READBYTES,
+                                         APR_BLOCK_READ, HUGE_STRING_LEN);
+
+        if (rv != APR_SUCCESS) {
+            return ap_map_http_request_error(rv, HTTP_BAD_REQUEST);
+        }
+        if (!take_brigade(&body, bb, limit, &end, &rv, r->pool)) {
+            return body_too_large(r, limit);
+        }
+        if (rv != APR_SUCCESS) {
+            return ap_map_http_request_error(rv, HTTP_BAD_REQUEST);
+        }
+    }
+    append(&body, "", 1, r->pool);
+    call->body = body.bytes;
+    call->body_len = body.len - 1;
+    return OK;
+}
+
+/* The handler */
+
+static bool wants_body(const scim_call *call)
+{
+    return call->target.route && call->identity
+           && (call->identity->scopes & call->target.route->scope)
+           && (call->method & (SCIM_POST | SCIM_PUT | SCIM_PATCH));
+}
+
+static void fill_call(scim_call *call, request_rec *r, scim_state *state, scim_wire *wire)
+{
+    const scim_server_config *server = mod_scim_server(r->server);
+
+    memset(call, 0, sizeof(*call));
+    wire->lenient = state->conf.lenient;
+    wire->group_representation = state->conf.group_representation;
+    wire->max_page = state->conf.max_page;
+    wire->default_page = state->conf.default_page < state->conf.max_page
+                             ? state->conf.default_page
+                             : state->conf.max_page;
+    call->target = state->target;
+    call->method = state->method;
+    call->query = r->args;
+    call->content_type = apr_table_get(r->headers_in, "Content-Type");
+    call->accept = apr_table_get(r->headers_in, "Accept");
+    call->if_match = apr_table_get(r->headers_in, "If-Match");
+    call->if_none_match = apr_table_get(r->headers_in, "If-None-Match");
+    call->base_url = mod_scim_base_url(r, state);
+    call->identity = state->identity;
+    call->wire = wire;
+    call->store = server->store;
+    call->registry = server->registry;
+    call->now = r->request_time;
+}
+
+/* RFC 6750 section 3.1: what a token does not allow is said in the challenge
+ * too. */
+static void note_scope(request_rec *r, const scim_call *call, const scim_reply *reply)
+{
+    if (reply->status == HTTP_FORBIDDEN && call->identity && call->target.route
+        && !(call->identity->scopes & call->target.route->scope)) {
+        apr_table_setn(r->headers_out, "WWW-Authenticate",
+                       "Bearer error=\"insufficient_scope\"");
+    }
+    if (reply->status == HTTP_UNAUTHORIZED) {
+        apr_table_setn(r->headers_out, "WWW-Authenticate", "Bearer realm=\"SCIM\"");
+    }
+}
+
+int mod_scim_handler(request_rec *r)
+{
+    scim_state *state = mod_scim_state(r);
+    scim_call call;
+    scim_reply reply;
+    scim_wire wire;
+
+    if (!state || !r->handler || strcmp(r->handler, SCIM_HANDLER)) {
+        return DECLINED;
+    }
+    fill_call(&call, r, state, &wire);
+    if (wants_body(&call)) {
+        int rc = read_body(r, state, &call);
+
+        if (rc != OK) {
+            return rc == DONE ? OK : rc;
+        }
+    }
+    if (!call.identity && !(call.target.route && call.target.route->anonymous)) {
+        ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r,
+                      SCIMLOG(1203) "no SCIM identity: the endpoint's Location needs "
+                      "\"AuthType Bearer\" and \"Require valid-user\"");
+    }
+    scim_service_answer(&reply, &call, r->pool);
+    note_scope(r, &call, &reply);
+    return send_reply(r, state, &reply);
+}
+
+/* Errors that httpd raises itself */
+
+static const char *detail_of(const request_rec *r)
+{
+    switch (r->status) {
+    case HTTP_BAD_REQUEST:
+        return "The request is malformed";
+    case HTTP_UNAUTHORIZED:
+        return "This endpoint asks for a bearer token";
+    case HTTP_FORBIDDEN:
+        return "The server's configuration refuses this request";
+    case HTTP_NOT_FOUND:
+        return "There is nothing at this path; a path has no encoded slash and no NUL in it";
+    case HTTP_METHOD_NOT_ALLOWED:
+        return "This method is not allowed here";
+    case HTTP_REQUEST_TIME_OUT:
+        return "The request did not arrive in time";
+    case HTTP_REQUEST_ENTITY_TOO_LARGE:
+        return "The body is larger than this server accepts (LimitRequestBody)";
+    case HTTP_REQUEST_URI_TOO_LARGE:
+        return "The URL is longer than this server accepts (LimitRequestLine)";
+    case HTTP_NOT_IMPLEMENTED:
+        return "The server does not support this";
+    case HTTP_SERVICE_UNAVAILABLE:
+        return "The server cannot answer at the moment; try again later";
+    default:
+        return r->status >= 500 ? "The server met an error; its error log says which"
+                                : "The server refuses this request";
+    }
+}
+
+/* The page that httpd made goes; ours takes its place, once. */
+static apr_status_t error_filter(ap_filter_t *f, apr_bucket_brigade *bb)
+{
+    request_rec *r = f->r;
+    apr_bucket_brigade *out;
+    const scim_error *error;
+    scim_reply reply;
+    apr_bucket *b, *next;
+
+    for (b = APR_BRIGADE_FIRST(bb); b != APR_BRIGADE_SENTINEL(bb); b = next) {
+        next = APR_BUCKET_NEXT(b);
+        if (!APR_BUCKET_IS_METADATA(b)) {
+            apr_bucket_delete(b);
+        }
+    }
+    if (f->ctx) {
+        return ap_pass_brigade(f->next, bb);
+    }
+    f->ctx = f;
+    error = scim_error_make(r->pool, scim_error_of_status(r->status), "%s", detail_of(r));
+    scim_service_error(&reply, error, apr_table_get(r->headers_in, "Accept"), r->pool);
+    note_reply(r, &reply);
+    ap_set_content_type(r, reply.content_type);
+    ap_set_content_length(r, (apr_off_t)reply.body_len);
+    apr_table_unset(r->headers_out, "Content-Encoding");
+    apr_table_unset(r->headers_out, "Content-Language");
+    out = apr_brigade_create(r->pool, f->c->bucket_alloc);
+    APR_BRIGADE_INSERT_TAIL(out, apr_bucket_pool_create(reply.body, reply.body_len, r->pool,
+                                                        f->c->bucket_alloc));
+    APR_BRIGADE_CONCAT(out, bb);
+    return ap_pass_brigade(f->next, out);
+}
+
+void mod_scim_register_filter(void)
+{
+    ap_register_output_filter(ERROR_FILTER, error_filter, NULL, AP_FTYPE_CONTENT_SET);
+}
+
+/* A request that was refused before any Location was looked for: the path of
+ * its request line, held against the endpoints of the server. */
+static bool names_endpoint(const request_rec *r)
+{
+    const apr_array_header_t *endpoints = mod_scim_server(r->server)->endpoints;
+    const char *path = r->the_request ? strchr(r->the_request, ' ') : NULL;
+    int i;
+
+    for (i = 0; path && i < endpoints->nelts; i++) {
+        const char *base = APR_ARRAY_IDX(endpoints, i, scim_endpoint).base;
+        apr_size_t len = base ? strlen(base) : 0;
+
+        if (base && !strncmp(path + 1, base, len)
+            && (!path[1 + len] || strchr("/? ", path[1 + len]))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void mod_scim_insert_error_filter(request_rec *r)
+{
+    const scim_state *state = mod_scim_state(r);
+
+    if (state ? !state->answered : names_endpoint(r)) {
+        ap_add_output_filter(ERROR_FILTER, NULL, r, r->connection);
+    }
+}

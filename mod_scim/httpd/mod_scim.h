@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of the Apache module share.
+ *
+ * A request to an endpoint walks: url.c finds the endpoint and the route,
+ * once, into the request's state; auth.c finds who asks; io.c reads the body,
+ * has the service answer, and sends what it says.  life.c opens and closes
+ * the store; config.c holds the directives.
+ */
+#ifndef MOD_SCIM_H
+#define MOD_SCIM_H
+
+#include <httpd.h>
+#include <http_config.h>
+#include <http_log.h>
+#include <ap_expr.h>
+
+#include "scim/service.h"
+#include "scim/tenant.h"
+
+/* Before the declarations of httpd's macros: it is the one symbol that the
+ * module exports. */
+extern __attribute__((visibility("default"))) module scim_module;
+
+/* Tags every line that the module logs; numbers are never used again. */
+#define SCIMLOG(number) "SCIM" #number ": "
+
+#define SCIM_HANDLER "scim"
+
+/*
+ * Configuration.  Each list makes the struct, what a new one holds, the merge
+ * of two and the defaults: type, name, the value that means "not set", and
+ * the default.
+ */
+#define SCIM_UNSET (-1)
+
+typedef enum scim_require_tls {
+    SCIM_TLS_OFF = 0,
+    SCIM_TLS_ON = 1,
+    SCIM_TLS_EXPR = 2
+} scim_require_tls;
+
+/* Of a server. */
+#define SCIM_SERVER_CONFIG(X)                                                  \
+    X(const char *, store_url, NULL, NULL)                                     \
+    X(apr_int64_t, store_size, SCIM_UNSET, 0)                                  \
+    X(apr_interval_time_t, write_timeout, SCIM_UNSET, apr_time_from_sec(10))   \
+    X(apr_int64_t, scan_limit, SCIM_UNSET, 1000000)                            \
+    X(int, read_only, SCIM_UNSET, 0)                                           \
+    X(ap_expr_info_t *, tenant, NULL, NULL)
+
+/* Of a tenant's policy: at server level, or in <SCIMTenantPolicy>. */
+#define SCIM_POLICY_CONFIG(X)                                                  \
+    X(int, unique_group_names, SCIM_UNSET, 1)                                  \
+    X(int, dangling_references, SCIM_UNSET, 0)
+
+/* Of a Location. */
+#define SCIM_DIR_CONFIG(X)                                                     \
+    X(int, engine, SCIM_UNSET, 0)                                              \
+    X(const char *, base, NULL, NULL)                                          \
+    X(ap_expr_info_t *, base_path, NULL, NULL)                                 \
+    X(const char *, base_url, NULL, NULL)                                      \
+    X(ap_expr_info_t *, tenant, NULL, NULL)                                    \
+    X(int, lenient, SCIM_UNSET, 1)                                             \
+    X(int, group_representation, SCIM_UNSET, 0)                                \
+    X(apr_int64_t, default_page, SCIM_UNSET, 100)                              \
+    X(apr_int64_t, max_page, SCIM_UNSET, 1000)                                 \
+    X(apr_int64_t, max_body, SCIM_UNSET, 8 * 1024 * 1024)                      \
+    X(int, require_tls, SCIM_UNSET, SCIM_TLS_ON)                               \
+    X(ap_expr_info_t *, require_tls_expr, NULL, NULL)
+
+#define SCIM_MEMBER(type, name, unset, otherwise) type name;
+
+typedef struct scim_policy_config {
+    SCIM_POLICY_CONFIG(SCIM_MEMBER)
+} scim_policy_config;
+
+typedef struct scim_tenant_policy {
+    const char *name;
+    scim_policy_config policy;
+} scim_tenant_policy;
+
+/* An endpoint as the configuration names it, for checks and for requests that
+ * httpd refuses before it looks at any Location. */
+typedef struct scim_endpoint {
+    const char *base; /* NULL: a LocationMatch */
+    const char *file;
+    int line;
+} scim_endpoint;
+
+typedef struct scim_server_config {
+    SCIM_SERVER_CONFIG(SCIM_MEMBER)
+    scim_policy_config policy;
+    apr_array_header_t *tenant_policies; /* of scim_tenant_policy; the main server's */
+    apr_array_header_t *endpoints;       /* of scim_endpoint; this server's own */
+    scim_policy_config *section;         /* while reading a <SCIMTenantPolicy> */
+    /* of a child process, from child_init on; read-only then */
+    const scim_registry *registry;
+    scim_store *store; /* NULL: down, or none configured */
+} scim_server_config;
+
+typedef struct scim_dir_config {
+    SCIM_DIR_CONFIG(SCIM_MEMBER)
+} scim_dir_config;
+
+scim_server_config *mod_scim_server(const server_rec *s);
+
+/* A Location's configuration with defaults in place of what is not set. */
+scim_dir_config mod_scim_endpoint(const request_rec *r);
+/* A server's, likewise. */
+scim_server_config mod_scim_resolved(const server_rec *s);
+
+void *mod_scim_create_server(apr_pool_t *pool, server_rec *s);
+void *mod_scim_merge_server(apr_pool_t *pool, void *base, void *add);
+void *mod_scim_create_dir(apr_pool_t *pool, char *dir);
+void *mod_scim_merge_dir(apr_pool_t *pool, void *base, void *add);
+extern const command_rec mod_scim_commands[];
+
+/*
+ * The state of a request to an endpoint, in its request_config.
+ */
+typedef struct scim_state {
+    scim_dir_config conf;
+    const char *base;  /* path of the endpoint, no slash at its end */
+    scim_target target;
+    scim_method method;
+    const scim_identity *identity; /* who asks, once auth.c knows */
+    bool answered;                 /* the reply is ours, errors included */
+} scim_state;
+
+/* NULL where the request is to no endpoint. */
+scim_state *mod_scim_state(const request_rec *r);
+
+/* url.c */
+int mod_scim_pre_translate_name(request_rec *r);
+int mod_scim_translate_name(request_rec *r);
+int mod_scim_map_to_storage(request_rec *r);
+int mod_scim_type_checker(request_rec *r);
+/* The endpoint's URL: SCIMBaseURL, or the server's canonical name and the
+ * base.  Never the Host header. */
+const char *mod_scim_base_url(const request_rec *r, const scim_state *state);
+
+/* auth.c */
+int mod_scim_access_checker(request_rec *r);
+int mod_scim_access_checker_ex(request_rec *r);
+int mod_scim_force_authn(request_rec *r);
+int mod_scim_check_authn(request_rec *r);
+int mod_scim_note_auth_failure(request_rec *r, const char *auth_type);
+
+/* io.c */
+int mod_scim_handler(request_rec *r);
+void mod_scim_insert_error_filter(request_rec *r);
+void mod_scim_register_filter(void);
+/* Sends the error as the request's whole answer; returns DONE. */
+int mod_scim_refuse(request_rec *r, const scim_error *error);
+
+/* life.c */
+int mod_scim_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
+                          server_rec *s);
+int mod_scim_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
+                         server_rec *s);
+void mod_scim_child_init(apr_pool_t *pchild, server_rec *s);
+
+#endif

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From the URL to the route: an endpoint's paths are parsed once, and never
+ * mapped to files.
+ *
+ * httpd walks the Locations twice, first by the URL as it was sent, then
+ * decoded.  The first walk is what makes a URL that httpd will not decode
+ * (%2F, %00) ours: the error that httpd raises is then told as SCIM.
+ */
+#include "mod_scim.h"
+
+#include <apr_strings.h>
+#include <http_protocol.h>
+#include <http_request.h>
+
+APLOG_USE_MODULE(scim);
+
+scim_state *mod_scim_state(const request_rec *r)
+{
+    return ap_get_module_config(r->request_config, &scim_module);
+}
+
+static scim_method method_of(const request_rec *r)
+{
+    switch (r->method_number) {
+    case M_GET:
+        return SCIM_GET;
+    case M_POST:
+        return SCIM_POST;
+    case M_PUT:
+        return SCIM_PUT;
+    case M_PATCH:
+        return SCIM_PATCH;
+    case M_DELETE:
+        return SCIM_DELETE;
+    case M_OPTIONS:
+        return SCIM_OPTIONS;
+    default:
+        return SCIM_OTHER;
+    }
+}
+
+/* The endpoint's path for this request; NULL where SCIMBasePath fails. */
+static const char *base_of(request_rec *r, const scim_dir_config *conf)
+{
+    const char *err = NULL, *base;
+    apr_size_t len;
+
+    if (!conf->base_path) {
+        return conf->base;
+    }
+    base = ap_expr_str_exec(r, conf->base_path, &err);
+    if (err) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, SCIMLOG(1001) "SCIMBasePath: %s", err);
+        return NULL;
+    }
+    len = strlen(base);
+    while (len && base[len - 1] == '/') {
+        len--;
+    }
+    return apr_pstrmemdup(r->pool, base, len);
+}
+
+/* What of the URL stands behind the base; NULL where it does not begin with
+ * it. */
+static const char *below(const char *uri, const char *base)
+{
+    apr_size_t len = strlen(base);
+
+    if (strncmp(uri, base, len) || (uri[len] && uri[len] != '/')) {
+        return NULL;
+    }
+    return uri + len;
+}
+
+static scim_state *make_state(request_rec *r)
+{
+    scim_dir_config conf = mod_scim_endpoint(r);
+    scim_state *state;
+
+    if (conf.engine != 1) {
+        return NULL;
+    }
+    state = apr_pcalloc(r->pool, sizeof(*state));
+    state->conf = conf;
+    state->method = method_of(r);
+    state->target.op = "unknown";
+    ap_set_module_config(r->request_config, &scim_module, state);
+    return state;
+}
+
+int mod_scim_pre_translate_name(request_rec *r)
+{
+    make_state(r);
+    return DECLINED;
+}
+
+static void note_op(request_rec *r, const scim_state *state)
+{
+    apr_table_setn(r->notes, "scim-op", state->target.op);
+}
+
+int mod_scim_translate_name(request_rec *r)
+{
+    const scim_registry *registry = mod_scim_server(r->server)->registry;
+    const char *path = NULL;
+    scim_state *state;
+
+    ap_set_module_config(r->request_config, &scim_module, NULL);
+    state = make_state(r);
+    if (!state) {
+        return DECLINED;
+    }
+    state->base = base_of(r, &state->conf);
+    if (state->base) {
+        path = below(r->uri, state->base);
+    }
+    if (!path) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
+                      SCIMLOG(1002) "%s does not begin with the base path %s of its endpoint: "
+                      "see SCIMBasePath",
+                      r->uri, state->base ? state->base : "(none)");
+        state->base = "";
+        path = "/";
+    }
+    state->target = scim_route_find(state->method, path, registry, r->pool);
+    note_op(r, state);
+    if (r->method_number == M_TRACE) {
+        /* httpd would echo the request, its token included. */
+        apr_table_setn(r->headers_out, "Allow",
+                       scim_route_allow(state->target.allow, r->pool));
+        return mod_scim_refuse(r, scim_error_make(r->pool, SCIM_E_METHOD_NOT_ALLOWED,
+                                                  "TRACE is not allowed here"));
+    }
+    r->filename = apr_pstrcat(r->pool, "scim:", r->uri, NULL);
+    return OK;
+}
+
+int mod_scim_map_to_storage(request_rec *r)
+{
+    return mod_scim_state(r) ? OK : DECLINED;
+}
+
+int mod_scim_type_checker(request_rec *r)
+{
+    if (!mod_scim_state(r)) {
+        return DECLINED;
+    }
+    r->handler = SCIM_HANDLER;
+    return OK;
+}
+
+const char *mod_scim_base_url(const request_rec *r, const scim_state *state)
+{
+    const char *scheme = ap_http_scheme(r);
+    const char *host = r->server->server_hostname;
+    apr_port_t port = r->server->port;
+
+    if (state->conf.base_url) {
+        return state->conf.base_url;
+    }
+    if (!port && r->connection->local_addr) {
+        port = r->connection->local_addr->port;
+    }
+    if (strchr(host, ':') && *host != '[') {
+        host = apr_pstrcat(r->pool, "[", host, "]", NULL);
+    }
+    if (!port || port == ap_default_port(r)) {
+        return apr_pstrcat(r->pool, scheme, "://", host, state->base, NULL);
+    }
+    return apr_psprintf(r->pool, "%s://%s:%u%s", scheme, host, (unsigned int)port,
+                        state->base);
+}
