@@ -105,7 +105,7 @@ void scim_kv_close(scim_kv *kv);
 scim_kv_rc scim_kv_view(scim_kv *kv, scim_kv_fn fn, void *baton);
 
 /* Runs fn as one update, see above.  Inside a view of the same thread it
- * must not be called. */
+ * must not be called; inside an update it answers INVALID. */
 scim_kv_rc scim_kv_update(scim_kv *kv, scim_kv_fn fn, void *baton);
 
 /* As scim_kv_update, but fn is run once, by the calling thread, alone: it may

@@ -14,7 +14,6 @@
 #include <string.h>
 
 #include <apr_hash.h>
-#include <apr_lib.h>
 #include <apr_strings.h>
 
 #include "scim/filter.h"
@@ -285,7 +284,7 @@ static const scim_error *check_urn(apr_hash_t *seen, const char *urn, bool known
 {
     char *folded = apr_pstrdup(in->pool, urn);
     for (char *c = folded; *c; c++) {
-        *c = (char)apr_tolower(*c);
+        *c |= *c >= 'A' && *c <= 'Z' ? 0x20 : 0; /* as scim_text_casecmp: no locale */
     }
     if (apr_hash_get(seen, folded, APR_HASH_KEY_STRING)) {
         return scim_error_make(in->pool, SCIM_E_INVALID_VALUE, "\"schemas\" lists %s twice",

@@ -52,8 +52,8 @@ static const scim_attribute *required_target(const scim_path *path)
 {
     const scim_attribute *leaf = scim_path_leaf(path);
 
-    if (!leaf || !leaf->required || (path->filter && !path->sub)
-        || (path->sub && path->attribute->role == SCIM_ROLE_REFERENCE)) {
+    if (!leaf || !leaf->required || (path->filter && !path->sub) ||
+        (path->sub && path->attribute->role == SCIM_ROLE_REFERENCE)) {
         return NULL;
     }
     return leaf;
@@ -120,7 +120,7 @@ static const scim_error *read_complex(patch_reader *reader, const scim_path *pat
     if (!json_is_object(value)) {
         return not_an_object(reader, attribute->path, value);
     }
-    json_object_foreach((json_t *)value, key, sub_value) {
+    json_object_foreach ((json_t *)value, key, sub_value) {
         scim_path target = *path;
 
         target.sub = scim_attribute_sub(attribute, key, strlen(key));
@@ -161,8 +161,8 @@ static const scim_error *read_leaf(patch_reader *reader, const scim_path *path,
 {
     const scim_attribute *leaf = scim_path_leaf(path);
     bool in_place = path->filter && !path->sub;
-    bool single = leaf->multi_valued && !in_place && !json_is_array(value)
-                  && (reader->kind == PATCH_ADD || reader->patch->lenient);
+    bool single =
+        leaf->multi_valued && !in_place && !json_is_array(value) && reader->kind == PATCH_ADD;
     json_t *canonical;
 
     if (scim_patch_empty(value)) {
@@ -171,7 +171,8 @@ static const scim_error *read_leaf(patch_reader *reader, const scim_path *path,
     SCIM_ERR(scim_validate_value(&canonical, value, leaf, in_place || single, leaf->path,
                                  reader->patch->lenient, reader->pool));
     if (canonical) {
-        push(reader, reader->kind, path, single ? array_of(canonical, reader->pool) : canonical);
+        push(reader, reader->kind, path,
+             single ? array_of(canonical, reader->pool) : canonical);
         return NULL;
     }
     /* A value of which nothing is left had nothing but readOnly attributes in
@@ -209,7 +210,7 @@ static const scim_error *read_object(patch_reader *reader, const scim_schema *ex
 static const scim_error *read_schema(patch_reader *reader, const scim_schema *schema,
                                      const json_t *value)
 {
-    scim_path path = { .extension = schema };
+    scim_path path = {.extension = schema};
 
     if (!scim_type_is_extension(reader->patch->type, schema)) {
         return read_object(reader, NULL, schema->urn, value);
@@ -228,7 +229,7 @@ static const scim_error *read_member(const patch_reader *reader, const scim_sche
     const scim_resource_type *type = reader->patch->type;
     apr_size_t len = strlen(key);
     const scim_schema *schema = extension ? NULL : scim_type_schema(type, key, len);
-    scim_path path = { .extension = extension };
+    scim_path path = {.extension = extension};
     patch_reader nested = *reader;
 
     if (schema) {
@@ -257,7 +258,7 @@ static const scim_error *read_object(patch_reader *reader, const scim_schema *ex
     if (!json_is_object(value)) {
         return not_an_object(reader, name, value);
     }
-    json_object_foreach((json_t *)value, key, member) {
+    json_object_foreach ((json_t *)value, key, member) {
         SCIM_ERR(read_member(reader, extension, key, member));
     }
     return NULL;
@@ -284,14 +285,12 @@ static const scim_error *read_listed(patch_reader *reader, const scim_path *path
                                      const json_t *value)
 {
     const scim_attribute *attribute = path->attribute;
-    bool single = !json_is_array(value);
     json_t *canonical;
 
-    SCIM_ERR(scim_validate_value(&canonical, value, attribute, single, attribute->path, true,
+    SCIM_ERR(scim_validate_value(&canonical, value, attribute, false, attribute->path, true,
                                  reader->pool));
     if (canonical) {
-        push(reader, PATCH_REMOVE, path,
-             single ? array_of(canonical, reader->pool) : canonical);
+        push(reader, PATCH_REMOVE, path, canonical);
     }
     return NULL;
 }
@@ -312,8 +311,8 @@ static const scim_error *read_removal(patch_reader *reader, const scim_path *pat
     if (attribute && attribute->role == SCIM_ROLE_PASSWORD) {
         return read_password(reader, path, json_null());
     }
-    if (reader->patch->lenient && value && !json_is_null(value) && attribute
-        && attribute->multi_valued && !path->filter && !path->sub) {
+    if (reader->patch->lenient && value && !json_is_null(value) && attribute &&
+        attribute->multi_valued && !path->filter && !path->sub) {
         return read_listed(reader, path, value);
     }
     push(reader, PATCH_REMOVE, path, NULL);
@@ -373,23 +372,20 @@ static const scim_error *read_operation(patch_reader *reader, const json_t *oper
         return read_pathless(reader, value);
     }
     if (!json_is_string(path)) {
-        return scim_error_make(reader->pool, SCIM_E_INVALID_PATH, "path must be a string, is %s",
-                               scim_json_kind(path));
+        return scim_error_make(reader->pool, SCIM_E_INVALID_PATH,
+                               "path must be a string, is %s", scim_json_kind(path));
     }
     return read_at_path(reader, json_string_value(path), value);
 }
 
-static const scim_error *check_schemas(const json_t *body, bool lenient, apr_pool_t *pool)
+static const scim_error *check_schemas(const json_t *schemas, apr_pool_t *pool)
 {
-    const json_t *schemas = json_object_get(body, "schemas");
     const json_t *urn;
     size_t i;
 
-    if (!schemas && lenient) {
-        return NULL;
-    }
-    json_array_foreach(schemas, i, urn) {
-        if (json_is_string(urn) && scim_text_casecmp(json_string_value(urn), SCIM_URN_PATCH) == 0) {
+    json_array_foreach (schemas, i, urn) {
+        if (json_is_string(urn) &&
+            scim_text_casecmp(json_string_value(urn), SCIM_URN_PATCH) == 0) {
             return NULL;
         }
     }
@@ -419,14 +415,15 @@ static const scim_error *check_operations(const json_t *operations, bool lenient
 static const scim_error *read_operations(scim_patch *patch, const json_t *operations,
                                          apr_pool_t *pool)
 {
-    patch_reader reader = { .patch = patch, .pool = pool };
+    patch_reader reader = {.patch = patch, .pool = pool};
     const json_t *operation;
     const scim_error *err;
     size_t i;
 
-    json_array_foreach(operations, i, operation) {
-        reader.where = apr_psprintf(pool, "Operations[%" APR_SIZE_T_FMT "]: ", i);
-        reader.place = apr_psprintf(pool, "Operations[%" APR_SIZE_T_FMT "].value", i);
+    json_array_foreach (operations, i, operation) {
+        reader.at = apr_psprintf(pool, "Operations[%" APR_SIZE_T_FMT "]", i);
+        reader.where = apr_pstrcat(pool, reader.at, ": ", NULL);
+        reader.place = apr_pstrcat(pool, reader.at, ".value", NULL);
         err = read_operation(&reader, operation);
         if (err) {
             return scim_error_at(pool, err, reader.where);
@@ -442,12 +439,12 @@ const scim_error *scim_patch_parse(const scim_patch **out, const json_t *body,
     const json_t *operations = json_object_get(body, "Operations");
     scim_patch *patch = apr_pcalloc(result_pool, sizeof(*patch));
 
-    SCIM_ERR(check_schemas(body, lenient, result_pool));
+    SCIM_ERR(check_schemas(json_object_get(body, "schemas"), result_pool));
     SCIM_ERR(check_operations(operations, lenient, result_pool));
     patch->type = type;
     patch->lenient = lenient;
-    patch->changes = apr_array_make(result_pool, (int)json_array_size(operations),
-                                    sizeof(patch_change));
+    patch->changes =
+        apr_array_make(result_pool, (int)json_array_size(operations), sizeof(patch_change));
     SCIM_ERR(read_operations(patch, operations, result_pool));
     *out = patch;
     return NULL;

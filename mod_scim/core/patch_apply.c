@@ -15,7 +15,7 @@
 /* How many elements of multi-valued attributes one message may look at in
  * all.  Each operation looks at every element of its target, so that without
  * a limit the time grows with the square of the message. */
-#define MAX_STEPS 5000000
+#define MAX_STEPS 2000000
 
 typedef struct work {
     const scim_patch *patch;
@@ -74,8 +74,8 @@ static const scim_error *put(work *w, json_t *object, const scim_attribute *attr
     const json_t *before = json_object_get(object, attribute->name);
     bool same = value && json_equal(before, value);
 
-    if (before && !same && attribute->mutability == SCIM_IMMUTABLE && attribute->parent
-        && attribute->parent->multi_valued) {
+    if (before && !same && attribute->mutability == SCIM_IMMUTABLE && attribute->parent &&
+        attribute->parent->multi_valued) {
         return immutable_error(attribute, w->pool);
     }
     if (!value) {
@@ -118,6 +118,25 @@ static const scim_error *tidy(work *w, json_t *holder, const scim_attribute *att
     return NULL;
 }
 
+static bool is_primary(const json_t *element)
+{
+    return json_is_true(json_object_get(element, "primary"));
+}
+
+/* RFC 7643 section 2.4: of one attribute's elements one at most is primary.
+ * The others lose it to that one; all do where it is NULL. */
+static void set_primary(json_t *array, const json_t *primary)
+{
+    json_t *element;
+    size_t i;
+
+    json_array_foreach (array, i, element) {
+        if (element != primary && is_primary(element)) {
+            json_object_set_new(element, "primary", json_false());
+        }
+    }
+}
+
 static const scim_error *append(work *w, json_t *holder, const scim_attribute *attribute,
                                 const json_t *values)
 {
@@ -126,7 +145,10 @@ static const scim_error *append(work *w, json_t *holder, const scim_attribute *a
     size_t i;
 
     SCIM_ERR(spend(w, json_array_size(array) + json_array_size(values)));
-    json_array_foreach(values, i, value) {
+    json_array_foreach (values, i, value) {
+        if (is_primary(value)) {
+            set_primary(array, NULL);
+        }
         json_array_append_new(array, json_deep_copy(value));
     }
     return tidy(w, holder, attribute);
@@ -141,7 +163,7 @@ static bool is_listed(const json_t *element, const json_t *listed)
     if (!json_is_object(listed)) {
         return json_equal(element, listed);
     }
-    json_object_foreach((json_t *)listed, key, value) {
+    json_object_foreach ((json_t *)listed, key, value) {
         if (!json_equal(json_object_get(element, key), value)) {
             return false;
         }
@@ -149,8 +171,8 @@ static bool is_listed(const json_t *element, const json_t *listed)
     return true;
 }
 
-static const scim_error *remove_listed(work *w, json_t *holder,
-                                       const scim_attribute *attribute, const json_t *list)
+static const scim_error *remove_listed(work *w, json_t *holder, const scim_attribute *attribute,
+                                       const json_t *list)
 {
     json_t *array = json_object_get(holder, attribute->name);
     const json_t *listed;
@@ -158,7 +180,7 @@ static const scim_error *remove_listed(work *w, json_t *holder,
     size_t at;
 
     SCIM_ERR(spend(w, json_array_size(array) * json_array_size(list)));
-    json_array_foreach(list, i, listed) {
+    json_array_foreach (list, i, listed) {
         for (at = json_array_size(array); at-- > 0;) {
             if (is_listed(json_array_get(array, at), listed)) {
                 json_array_remove(array, at);
@@ -170,8 +192,8 @@ static const scim_error *remove_listed(work *w, json_t *holder,
 
 /* A reference is one thing: with another value, what else it says was about
  * the former one and goes. */
-static const scim_error *put_reference(work *w, json_t *holder,
-                                       const scim_attribute *attribute, const json_t *value)
+static const scim_error *put_reference(work *w, json_t *holder, const scim_attribute *attribute,
+                                       const json_t *value)
 {
     json_t *reference = need(holder, attribute->name, json_object);
     const json_t *target = json_object_get(value, "value");
@@ -213,8 +235,8 @@ static const scim_error *change_sub(work *w, json_t *holder, const patch_change 
     const scim_attribute *sub = change->path.sub;
     json_t *object = need(holder, attribute->name, json_object);
 
-    if (is_reference(attribute) && strcmp(sub->name, "value") == 0
-        && !json_equal(change->value, json_object_get(object, sub->name))) {
+    if (is_reference(attribute) && strcmp(sub->name, "value") == 0 &&
+        !json_equal(change->value, json_object_get(object, sub->name))) {
         json_object_clear(object);
     }
     SCIM_ERR(change_attribute(w, object, sub, change));
@@ -222,11 +244,6 @@ static const scim_error *change_sub(work *w, json_t *holder, const patch_change 
         json_object_del(holder, attribute->name);
     }
     return NULL;
-}
-
-static bool is_primary(const json_t *element)
-{
-    return json_is_true(json_object_get(element, "primary"));
 }
 
 /* Whether a change makes what it changes primary. */
@@ -241,21 +258,8 @@ static bool makes_primary(const patch_change *change)
                : is_primary(change->value);
 }
 
-/* RFC 7643 section 2.4: of one attribute's elements one at most is primary. */
-static void set_primary(json_t *array, const json_t *primary)
-{
-    json_t *element;
-    size_t i;
-
-    json_array_foreach(array, i, element) {
-        if (element != primary && is_primary(element)) {
-            json_object_set_new(element, "primary", json_false());
-        }
-    }
-}
-
 /* What a replacement that does not say otherwise has from the element before
- * it: what the filter asked for, and what is not the client's to change. */
+ * it: what the filter asked for, and what is immutable. */
 static const scim_error *keep(work *w, json_t *element, const json_t *before,
                               const patch_change *change)
 {
@@ -266,9 +270,9 @@ static const scim_error *keep(work *w, json_t *element, const json_t *before,
         const scim_attribute *sub = &attribute->subs[i];
         json_t *kept = json_object_get(before, sub->name);
         const json_t *now = json_object_get(element, sub->name);
-        bool fixed = sub->mutability == SCIM_IMMUTABLE || sub->mutability == SCIM_READ_ONLY;
+        bool fixed = sub->mutability == SCIM_IMMUTABLE;
 
-        if (kept && now && sub->mutability == SCIM_IMMUTABLE && !json_equal(kept, now)) {
+        if (kept && now && fixed && !json_equal(kept, now)) {
             return immutable_error(sub, w->pool);
         }
         if (kept && !now && (fixed || json_object_get(change->template, sub->name))) {
@@ -295,9 +299,9 @@ static const scim_error *change_element(work *w, json_t *array, size_t i,
     if (change->kind == PATCH_ADD && json_is_object(element)) {
         return merge(w, element, change->path.attribute, change->value);
     }
-    made = json_deep_copy(change->value);
+    made = scim_json_adopt(json_deep_copy(change->value), w->scratch);
     SCIM_ERR(keep(w, made, element, change));
-    json_array_set_new(array, i, made);
+    json_array_set(array, i, made);
     return NULL;
 }
 
@@ -319,17 +323,16 @@ static const scim_error *add_element(work *w, json_t *holder, const patch_change
     if (change->kind == PATCH_REMOVE) {
         return change->path.filter && !lenient ? no_target(w, change) : NULL;
     }
-    if (change->path.filter
-        && (!change->template || (change->kind == PATCH_REPLACE && !lenient))) {
+    if (change->path.filter &&
+        (!change->template || (change->kind == PATCH_REPLACE && !lenient))) {
         return no_target(w, change);
     }
     array = need(holder, attribute->name, json_array);
     element = change->template ? json_deep_copy(change->template) : json_object();
     json_array_append_new(array, element);
-    SCIM_ERR(change_element(w, array, json_array_size(array) - 1,
-                            &(patch_change){ .kind = PATCH_ADD,
-                                             .path = change->path,
-                                             .value = change->value }));
+    SCIM_ERR(change_element(
+        w, array, json_array_size(array) - 1,
+        &(patch_change){.kind = PATCH_ADD, .path = change->path, .value = change->value}));
     if (is_primary(element)) {
         set_primary(array, element);
     }
@@ -338,8 +341,8 @@ static const scim_error *add_element(work *w, json_t *holder, const patch_change
 
 static bool is_hit(const work *w, const patch_change *change, const json_t *element)
 {
-    return !change->path.filter
-           || scim_filter_match_element(change->path.filter, element, w->scratch);
+    return !change->path.filter ||
+           scim_filter_match_element(change->path.filter, element, w->scratch);
 }
 
 /* A change of elements: those that the filter matches, or all where the path
@@ -489,7 +492,7 @@ static const scim_error *check_changes(const work *w, const json_t *existing)
 const scim_error *scim_patch_apply(scim_draft *draft, const scim_patch *patch,
                                    const json_t *existing, apr_pool_t *result_pool)
 {
-    work w = { .patch = patch, .pool = result_pool };
+    work w = {.patch = patch, .pool = result_pool};
     const scim_error *err;
 
     w.json = scim_json_adopt(json_deep_copy(existing), result_pool);

@@ -17,11 +17,7 @@
 #include "scim/patch.h"
 #include "scim/path.h"
 
-typedef enum patch_kind {
-    PATCH_ADD,
-    PATCH_REMOVE,
-    PATCH_REPLACE
-} patch_kind;
+typedef enum patch_kind { PATCH_ADD, PATCH_REMOVE, PATCH_REPLACE } patch_kind;
 
 typedef struct patch_change {
     patch_kind kind;
@@ -47,6 +43,7 @@ typedef struct patch_reader {
     scim_patch *patch;
     apr_pool_t *pool;
     patch_kind kind;
+    const char *at;    /* "Operations[2]" */
     const char *where; /* "Operations[2]: " */
     const char *place; /* where its value stands: "Operations[2].value" */
 } patch_reader;
@@ -55,9 +52,9 @@ typedef struct patch_reader {
  * what its names say, not the whole. */
 static inline bool scim_patch_empty(const json_t *value)
 {
-    return json_is_null(value) || (json_is_string(value) && json_string_length(value) == 0)
-           || (json_is_array(value) && json_array_size(value) == 0)
-           || (json_is_object(value) && json_object_size(value) == 0);
+    return json_is_null(value) || (json_is_string(value) && json_string_length(value) == 0) ||
+           (json_is_array(value) && json_array_size(value) == 0) ||
+           (json_is_object(value) && json_object_size(value) == 0);
 }
 
 /* Turns an operation on members, or on a part of them, into steps.  value is

@@ -24,7 +24,7 @@ static scim_member_op *push_step(patch_reader *reader, scim_member_kind kind)
     step = apr_array_push(patch->members);
     memset(step, 0, sizeof(*step));
     step->kind = kind;
-    step->where = reader->place;
+    step->where = reader->at;
     return step;
 }
 
@@ -34,7 +34,7 @@ static const scim_error *check_names(const patch_reader *reader, const scim_attr
     const char *key;
     json_t *value;
 
-    json_object_foreach((json_t *)element, key, value) {
+    json_object_foreach ((json_t *)element, key, value) {
         if (!scim_attribute_sub(members, key, strlen(key))) {
             return scim_error_make(reader->pool, SCIM_E_INVALID_SYNTAX,
                                    "%s has no attribute \"%s\"", members->path, key);
@@ -49,7 +49,7 @@ static const scim_error *push_element(patch_reader *reader, scim_member_kind kin
                                       const scim_attribute *members, const json_t *element,
                                       const char *name, const char *place)
 {
-    scim_member_op step = { 0 };
+    scim_member_op step = {0};
 
     if (!reader->patch->lenient) {
         SCIM_ERR(check_names(reader, members, element));
@@ -74,9 +74,11 @@ static const scim_error *push_elements(patch_reader *reader, scim_member_kind ki
     if (!json_is_array(value)) {
         return push_element(reader, kind, members, value, members->path, reader->place);
     }
-    json_array_foreach(value, i, element) {
-        const char *name = apr_psprintf(reader->pool, "%s[%" APR_SIZE_T_FMT "]", members->path, i);
-        const char *place = apr_psprintf(reader->pool, "%s[%" APR_SIZE_T_FMT "]", reader->place, i);
+    json_array_foreach (value, i, element) {
+        const char *name =
+            apr_psprintf(reader->pool, "%s[%" APR_SIZE_T_FMT "]", members->path, i);
+        const char *place =
+            apr_psprintf(reader->pool, "%s[%" APR_SIZE_T_FMT "]", reader->place, i);
 
         SCIM_ERR(push_element(reader, kind, members, element, name, place));
     }
@@ -114,9 +116,9 @@ static bool named_ids(const scim_filter *filter, apr_array_header_t *ids)
     if (filter->kind == SCIM_FILTER_OR) {
         return named_ids(filter->left, ids) && named_ids(filter->right, ids);
     }
-    if (filter->kind != SCIM_FILTER_COMPARE || filter->op != SCIM_OP_EQ
-        || filter->value.kind != SCIM_LITERAL_STRING
-        || strcmp(filter->path.attribute->name, "value") != 0) {
+    if (filter->kind != SCIM_FILTER_COMPARE || filter->op != SCIM_OP_EQ ||
+        filter->value.kind != SCIM_LITERAL_STRING ||
+        strcmp(filter->path.attribute->name, "value") != 0) {
         return false;
     }
     APR_ARRAY_PUSH(ids, const char *) = filter->value.text;
@@ -157,8 +159,9 @@ static const scim_error *described_member(json_t **out, const patch_reader *read
     }
     changed = scim_json_string(value, "value");
     if (changed && strcmp(changed, id) != 0) {
-        return scim_error_make(reader->pool, SCIM_E_MUTABILITY,
-                               "members.value is immutable: remove the member and add the other");
+        return scim_error_make(
+            reader->pool, SCIM_E_MUTABILITY,
+            "members.value is immutable: remove the member and add the other");
     }
     element = scim_json_adopt(json_deep_copy(element), reader->pool);
     json_object_update_missing(element, (json_t *)value);
@@ -170,10 +173,11 @@ static const scim_error *described_member(json_t **out, const patch_reader *read
 static const scim_error *read_where(patch_reader *reader, const scim_path *path,
                                     const json_t *value)
 {
-    json_t *element;
+    json_t *element = NULL;
     const char *display;
 
-    if (reader->kind == PATCH_REMOVE || (reader->kind == PATCH_REPLACE && scim_patch_empty(value))) {
+    if (reader->kind == PATCH_REMOVE ||
+        (reader->kind == PATCH_REPLACE && scim_patch_empty(value))) {
         remove_where(reader, path->filter);
         return NULL;
     }
@@ -207,9 +211,9 @@ static bool same_id(const patch_reader *reader, const scim_path *path, const jso
 {
     apr_array_header_t *ids = apr_array_make(reader->pool, 1, sizeof(const char *));
 
-    return strcmp(path->sub->name, "value") == 0 && json_is_string(value) && path->filter
-           && named_ids(path->filter, ids) && ids->nelts == 1
-           && strcmp(APR_ARRAY_IDX(ids, 0, const char *), json_string_value(value)) == 0;
+    return strcmp(path->sub->name, "value") == 0 && json_is_string(value) && path->filter &&
+           named_ids(path->filter, ids) && ids->nelts == 1 &&
+           strcmp(APR_ARRAY_IDX(ids, 0, const char *), json_string_value(value)) == 0;
 }
 
 /* The path ends at a sub-attribute: display can change, what makes the member

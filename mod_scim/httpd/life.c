@@ -21,6 +21,7 @@
 #include <http_core.h>
 #include <unixd.h>
 
+#include "scim/json.h"
 #include "scim/store.h"
 
 APLOG_USE_MODULE(scim);
@@ -307,8 +308,11 @@ void mod_scim_child_init(apr_pool_t *pchild, server_rec *s)
 {
     apr_hash_t *opened = apr_hash_make(pchild);
     const scim_registry *registry = NULL;
-    const scim_error *err = scim_registry_make(&registry, pchild);
+    const scim_error *err;
 
+    /* Before there are threads; keys are hashed by a seed that no client knows. */
+    json_object_seed(0);
+    err = scim_registry_make(&registry, pchild);
     if (err) {
         ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s, SCIMLOG(1304) "built-in schemas: %s",
                      err->detail);

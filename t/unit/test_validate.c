@@ -36,54 +36,22 @@
 #define LABELLED "'" LABEL "':{'text':'l'}"
 #define ATTRIBUTE(name, type) "{'name':'" name "','type':'" type "','multiValued':false}"
 
+/* clang-format off */
 static const char device_json[] =
     "{'schemas':['urn:ietf:params:scim:schemas:core:2.0:Schema'],'id':'" DEVICE "',"
-    "'name':'Device','attributes':[" ATTRIBUTE("count", "integer") "," ATTRIBUTE(
-        "ratio",
-        "decimal") "," ATTRIBUTE("seen",
-                                 "dateTime") "," ATTRIBUTE("key",
-                                                           "binary") ","
-                                                                     "{'name':'tags','type':'"
-                                                                     "string','multiValued':"
-                                                                     "true},"
-                                                                     "{'name':'ports','type':'"
-                                                                     "integer','multiValued':"
-                                                                     "true},"
-                                                                     "{'name':'serial','type':'"
-                                                                     "string','multiValued':"
-                                                                     "false,'mutability':'"
-                                                                     "immutable'},"
-                                                                     "{'name':'box','type':'"
-                                                                     "complex','multiValued':"
-                                                                     "false,'subAttributes':["
-                                                                     "{'name':'size','type':'"
-                                                                     "integer','multiValued':"
-                                                                     "false,'mutability':'"
-                                                                     "immutable'},"
-                                                                     "{'name':'colours','type':"
-                                                                     "'string','multiValued':"
-                                                                     "true}," ATTRIBUTE(
-                                                                         "note",
-                                                                         "string") "]},"
-                                                                                   "{'name':'"
-                                                                                   "slots','"
-                                                                                   "type':'"
-                                                                                   "complex','"
-                                                                                   "multiValued"
-                                                                                   "':true,'"
-                                                                                   "subAttribut"
-                                                                                   "es':["
-                                                                                   "{'name':'"
-                                                                                   "name','"
-                                                                                   "type':'"
-                                                                                   "string','"
-                                                                                   "multiValued"
-                                                                                   "':false,'"
-                                                                                   "required':"
-                                                                                   "true}"
-                                                                                   "," ATTRIBUTE(
-                                                                                       "card",
-                                                                                       "string") "]}]}";
+    "'name':'Device','attributes':["
+    ATTRIBUTE("count", "integer") "," ATTRIBUTE("ratio", "decimal") ","
+    ATTRIBUTE("seen", "dateTime") "," ATTRIBUTE("key", "binary") ","
+    "{'name':'tags','type':'string','multiValued':true},"
+    "{'name':'ports','type':'integer','multiValued':true},"
+    "{'name':'serial','type':'string','multiValued':false,'mutability':'immutable'},"
+    "{'name':'box','type':'complex','multiValued':false,'subAttributes':["
+    "{'name':'size','type':'integer','multiValued':false,'mutability':'immutable'},"
+    "{'name':'colours','type':'string','multiValued':true},"
+    ATTRIBUTE("note", "string") "]},"
+    "{'name':'slots','type':'complex','multiValued':true,'subAttributes':["
+    "{'name':'name','type':'string','multiValued':false,'required':true},"
+    ATTRIBUTE("card", "string") "]}]}";
 static const char label_json[] =
     "{'schemas':['urn:ietf:params:scim:schemas:core:2.0:Schema'],'id':'" LABEL "',"
     "'name':'Label','attributes':["
@@ -94,6 +62,7 @@ static const char type_json[] =
     "{'schemas':['urn:ietf:params:scim:schemas:core:2.0:ResourceType'],'id':'Device',"
     "'name':'Device','endpoint':'/Devices','schema':'" DEVICE "',"
     "'schemaExtensions':[{'schema':'" LABEL "','required':true}]}";
+/* clang-format on */
 
 static apr_pool_t *pool;
 static const scim_resource_type *user;
@@ -340,6 +309,7 @@ static void test_datetime(void **state)
     check_device(",'seen':'2026-11-21T22:37:00+01:00'",
                  ",'seen':'2026-11-21T21:37:00.000000Z'");
     check_device(",'seen':'2026-11-21T22:37:00.5Z'", ",'seen':'2026-11-21T22:37:00.500000Z'");
+    check_device(",'seen':'2026-12-31T23:59:60Z'", ",'seen':'2027-01-01T00:00:00.000000Z'");
     refuse_device(",'seen':'2026-01-01'", "seen must be a dateTime such as");
     refuse_device(",'seen':'soon'", "seen must be a dateTime such as");
     refuse_device(",'seen':5", "is an integer");
