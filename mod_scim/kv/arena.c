@@ -48,7 +48,7 @@ void *scim_kv_scratch(scim_kv_txn *txn, apr_size_t size)
     if (size > APR_SIZE_MAX / 2) {
         scim_kv_allocated(NULL);
     }
-    room = (size + sizeof(max_align_t) - 1) / sizeof(max_align_t) * sizeof(max_align_t);
+    room = (size + _Alignof(max_align_t) - 1) & ~(_Alignof(max_align_t) - 1);
     if (!chunk || chunk->size - chunk->used < room) {
         chunk = new_chunk(txn->arena, room > CHUNK ? room : CHUNK);
         txn->arena = chunk;

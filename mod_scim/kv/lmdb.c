@@ -50,6 +50,8 @@
 #define IDLE_LINES 64
 #define IDLE_PER_LINE 8
 
+#define READERS_CHECK_INTERVAL apr_time_from_sec(60)
+
 #define OPEN_TRIES 4
 #define BEGIN_TRIES 3
 
@@ -70,6 +72,7 @@ typedef struct environment {
     atomic_bool down; /* to be opened again before it is used */
     atomic_uint views;
     pthread_mutex_t writer;
+    apr_time_t readers_checked; /* guarded by writer */
     _Atomic(MDB_txn *) idle[IDLE_LINES * IDLE_PER_LINE];
 } environment;
 
@@ -232,7 +235,7 @@ static int open_mdb(environment *env)
     int err;
 
     while ((err = open_once(env, size))) {
-        if (err == ENOMEM && size / 2 >= SMALLEST_SIZE) {
+        if ((err == ENOMEM || err == EINVAL) && size / 2 >= SMALLEST_SIZE) {
             size /= 2;
         } else if (passing(err) && ++tries < OPEN_TRIES) {
             nanosleep(&moment, NULL);
@@ -283,6 +286,7 @@ static environment *environment_make(const char *path, const struct stat *info,
     env->device = info->st_dev;
     env->inode = info->st_ino;
     env->pid = getpid();
+    env->readers_checked = apr_time_now(); /* opening does it too */
     env->size = (size + GRAIN - 1) / GRAIN * GRAIN;
     env->path = scim_kv_allocated(strdup(path));
     if (asprintf(&env->data_path, "%s/data.mdb", path) < 0) {
@@ -837,6 +841,17 @@ static scim_kv_rc run_each(lmdb_kv *kv, scim_kv_job *jobs, int count, bool once)
     return first;
 }
 
+/* The pages that a dead reader holds cost the writers, so they look. */
+static void check_readers_in_time(environment *env)
+{
+    apr_time_t now = apr_time_now();
+
+    if (now - env->readers_checked >= READERS_CHECK_INTERVAL || now < env->readers_checked) {
+        env->readers_checked = now;
+        check_readers(env);
+    }
+}
+
 /* The one place through which every update goes. */
 static scim_kv_rc update(lmdb_kv *kv, scim_kv_job *jobs, int count, bool once)
 {
@@ -853,6 +868,7 @@ static scim_kv_rc update(lmdb_kv *kv, scim_kv_job *jobs, int count, bool once)
     if (spoilt) {
         rc = run_each(kv, jobs, count, once);
     }
+    check_readers_in_time(kv->env);
     pthread_mutex_unlock(&kv->env->writer);
     return rc;
 }

@@ -453,7 +453,7 @@ static scim_kv_rc memory_put(scim_kv_txn *base, scim_slice key, scim_slice value
     if (fault(txn)) {
         return write_failed(txn, SCIM_KV_IO);
     }
-    if (added > gone && txn->state.bytes - gone + added > kv->size) {
+    if (txn->state.bytes - gone + added > kv->size) {
         return write_failed(txn, SCIM_KV_FULL);
     }
     /* made before anything is released: key and value may lie in the old tree */
