@@ -22,7 +22,7 @@ WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 CFLAGS ?= -O2 -g
 CFLAGS += -std=gnu11 -fPIC -fvisibility=hidden -fno-strict-aliasing -fstack-protector-strong $(WARN)
 CPPFLAGS += -Iinclude -I$(O)/gen -D_GNU_SOURCE -D_FORTIFY_SOURCE=2
-LDFLAGS += -Wl,-z,relro,-z,now
+LDFLAGS += -Wl,-z,relro,-z,now,--as-needed
 ifdef DEV
 CFLAGS += -Werror
 endif

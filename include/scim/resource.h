@@ -83,6 +83,8 @@ typedef struct scim_query {
     const scim_filter *filter; /* or NULL */
     apr_uint64_t start;        /* from 1 */
     apr_uint64_t count;        /* at most so many are handed out */
+    const char *base_url;      /* what meta.location and $ref begin with for the filter;
+                                  NULL: they are relative to it */
 } scim_query;
 
 typedef const scim_error *(*scim_record_fn)(scim_view *view, const scim_record *record,

@@ -201,10 +201,11 @@ static const char *cmd_store(cmd_parms *cmd, void *dir, const char *arg)
     } else if (*arg != '/') {
         return wrong(cmd, arg, "a store: write lmdb:/path/of/a/directory");
     }
-    if (*path != '/') {
+    /* Nothing stands for ServerRoot itself, which is no place for a store. */
+    if (*path && *path != '/') {
         path = ap_server_root_relative(cmd->pool, path);
     }
-    if (!path || !path[1]) {
+    if (!path || !*path || !path[1]) {
         return wrong(cmd, arg, "a store: write lmdb:/path/of/a/directory");
     }
     conf->store_url = apr_pstrcat(cmd->pool, "lmdb:", path, NULL);
@@ -334,7 +335,9 @@ static const char *cmd_engine(cmd_parms *cmd, void *dir, const char *arg)
     endpoint->file = cmd->directive->filename;
     endpoint->line = cmd->directive->line_num;
     endpoint->base = NULL;
+    endpoint->pattern = NULL;
     if (pattern) {
+        endpoint->pattern = ap_pregcomp(cmd->pool, cmd->path, AP_REG_EXTENDED);
         return NULL;
     }
     len = strlen(cmd->path);

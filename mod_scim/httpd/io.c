@@ -37,10 +37,17 @@ static void note_reply(request_rec *r, const scim_reply *reply)
     }
 }
 
-/* A fault that is the administrator's to see, once, where it surfaces. */
-static void log_cause(request_rec *r, const scim_error *error)
+/* Whether SCIMReadOnly refused it, as the administrator wants. */
+static bool is_wanted(const request_rec *r, const scim_state *state, const scim_error *error)
 {
-    if (error && error->cause) {
+    return mod_scim_server(r->server)->read_only == 1 && error->status == HTTP_SERVICE_UNAVAILABLE
+           && state->target.route && state->target.route->scope == SCIM_SCOPE_WRITE;
+}
+
+/* A fault that is the administrator's to see, once, where it surfaces. */
+static void log_cause(request_rec *r, const scim_state *state, const scim_error *error)
+{
+    if (error && error->cause && !is_wanted(r, state, error)) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, error->rv, r, SCIMLOG(1201) "%s", error->cause);
     }
 }
@@ -59,7 +66,7 @@ static int send_reply(request_rec *r, scim_state *state, const scim_reply *reply
 
     state->answered = true;
     note_reply(r, reply);
-    log_cause(r, reply->error);
+    log_cause(r, state, reply->error);
     r->status = reply->status;
     r->status_line = NULL;
     set_header(r, "Location", reply->location);
@@ -319,7 +326,7 @@ static apr_status_t error_filter(ap_filter_t *f, apr_bucket_brigade *bb)
 {
     request_rec *r = f->r;
     apr_bucket_brigade *out;
-    const scim_error *error;
+    scim_error error;
     scim_reply reply;
     apr_bucket *b, *next;
 
@@ -333,9 +340,14 @@ static apr_status_t error_filter(ap_filter_t *f, apr_bucket_brigade *bb)
         return ap_pass_brigade(f->next, bb);
     }
     f->ctx = f;
-    error = scim_error_make(r->pool, scim_error_of_status(r->status), "%s", detail_of(r));
-    scim_service_error(&reply, error, apr_table_get(r->headers_in, "Accept"), r->pool);
+    error = *scim_error_make(r->pool, scim_error_of_status(r->status), "%s", detail_of(r));
+    /* httpd and its modules know more statuses than SCIM has kinds of errors. */
+    error.status = r->status;
+    scim_service_error(&reply, &error, apr_table_get(r->headers_in, "Accept"), r->pool);
     note_reply(r, &reply);
+    if (!apr_table_get(r->notes, "scim-op")) {
+        note(r, "scim-op", "unknown");
+    }
     ap_set_content_type(r, reply.content_type);
     ap_set_content_length(r, (apr_off_t)reply.body_len);
     apr_table_unset(r->headers_out, "Content-Encoding");
@@ -352,20 +364,28 @@ void mod_scim_register_filter(void)
     ap_register_output_filter(ERROR_FILTER, error_filter, NULL, AP_FTYPE_CONTENT_SET);
 }
 
+static bool is_below(const char *path, const scim_endpoint *endpoint)
+{
+    apr_size_t len;
+
+    if (!endpoint->base) {
+        return endpoint->pattern && !ap_regexec(endpoint->pattern, path, 0, NULL, 0);
+    }
+    len = strlen(endpoint->base);
+    return !strncmp(path, endpoint->base, len) && (!path[len] || path[len] == '/');
+}
+
 /* A request that was refused before any Location was looked for: the path of
  * its request line, held against the endpoints of the server. */
 static bool names_endpoint(const request_rec *r)
 {
     const apr_array_header_t *endpoints = mod_scim_server(r->server)->endpoints;
-    const char *path = r->the_request ? strchr(r->the_request, ' ') : NULL;
+    const char *line = r->the_request ? strchr(r->the_request, ' ') : NULL;
+    const char *path = line ? apr_pstrndup(r->pool, line + 1, strcspn(line + 1, " ?")) : NULL;
     int i;
 
     for (i = 0; path && i < endpoints->nelts; i++) {
-        const char *base = APR_ARRAY_IDX(endpoints, i, scim_endpoint).base;
-        apr_size_t len = base ? strlen(base) : 0;
-
-        if (base && !strncmp(path + 1, base, len)
-            && (!path[1 + len] || strchr("/? ", path[1 + len]))) {
+        if (is_below(path, &APR_ARRAY_IDX(endpoints, i, scim_endpoint))) {
             return true;
         }
     }
@@ -376,7 +396,8 @@ void mod_scim_insert_error_filter(request_rec *r)
 {
     const scim_state *state = mod_scim_state(r);
 
-    if (state ? !state->answered : names_endpoint(r)) {
+    /* A redirection comes this way, too, and is no error. */
+    if (r->status >= 400 && (state ? !state->answered : names_endpoint(r))) {
         ap_add_output_filter(ERROR_FILTER, NULL, r, r->connection);
     }
 }

@@ -83,7 +83,8 @@ typedef struct scim_tenant_policy {
 /* An endpoint as the configuration names it, for checks and for requests that
  * httpd refuses before it looks at any Location. */
 typedef struct scim_endpoint {
-    const char *base; /* NULL: a LocationMatch */
+    const char *base;      /* NULL: a LocationMatch */
+    ap_regex_t *pattern;   /* its pattern then */
     const char *file;
     int line;
 } scim_endpoint;

@@ -96,6 +96,28 @@ static const scim_error *no_such_path(const scim_call *call, apr_pool_t *pool)
         call->base_url, endpoints);
 }
 
+/* Nobody without a token learns which paths there are. */
+static const scim_error *judge_identity(const scim_call *call, apr_pool_t *pool)
+{
+    const scim_identity *who = call->identity;
+
+    if (call->target.route && call->target.route->anonymous) {
+        return NULL;
+    }
+    if (!who) {
+        return scim_error_make(pool, SCIM_E_UNAUTHORIZED,
+                               "A token is needed: send the connection's Secret Token as "
+                               "Authorization: Bearer <token>");
+    }
+    if (who->tenant.suspended) {
+        return scim_error_make(pool, SCIM_E_FORBIDDEN,
+                               "The directory %s is suspended; nothing in it is lost, its "
+                               "operator can resume it",
+                               who->tenant.name);
+    }
+    return NULL;
+}
+
 static const scim_error *judge_route(const scim_call *call, apr_pool_t *pool)
 {
     const scim_target *target = &call->target;
@@ -111,27 +133,12 @@ static const scim_error *judge_route(const scim_call *call, apr_pool_t *pool)
     return NULL;
 }
 
-/* 401 before 403, and either before anything that tells of the directory. */
-static const scim_error *judge_identity(const scim_call *call, apr_pool_t *pool)
+static const scim_error *judge_scope(const scim_call *call, apr_pool_t *pool)
 {
     const scim_route *route = call->target.route;
     const scim_identity *who = call->identity;
 
-    if (route->anonymous) {
-        return NULL;
-    }
-    if (!who) {
-        return scim_error_make(pool, SCIM_E_UNAUTHORIZED,
-                               "A token is needed: send the connection's Secret Token as "
-                               "Authorization: Bearer <token>");
-    }
-    if (who->tenant.suspended) {
-        return scim_error_make(pool, SCIM_E_FORBIDDEN,
-                               "The directory %s is suspended; nothing in it is lost, its "
-                               "operator can resume it",
-                               who->tenant.name);
-    }
-    if (!(who->scopes & route->scope)) {
+    if (!route->anonymous && !(who->scopes & route->scope)) {
         return scim_error_make(
             pool, SCIM_E_FORBIDDEN, "The token of connection %s may not %s this directory",
             who->connection, route->scope == SCIM_SCOPE_WRITE ? "change" : "read");
@@ -153,13 +160,14 @@ static const scim_error *judge_request(const scim_call *call, apr_pool_t *pool)
 
 static const scim_error *answer(scim_reply *reply, const scim_call *call, apr_pool_t *pool)
 {
+    SCIM_ERR(judge_identity(call, pool));
     SCIM_ERR(judge_route(call, pool));
     if (!call->target.route) {
         reply->status = 204;
         reply->allow = scim_route_allow(call->target.allow, pool);
         return NULL;
     }
-    SCIM_ERR(judge_identity(call, pool));
+    SCIM_ERR(judge_scope(call, pool));
     SCIM_ERR(judge_request(call, pool));
     return call->target.route->handler(reply, call, pool);
 }

@@ -55,9 +55,8 @@ static void add_row(collecting *c, const index_def *def, const scim_key *key,
     row->key.data = apr_pmemdup(c->pool, key->bytes, key->len);
     row->key.len = key->len;
     row->text = text;
-    if (target) {
-        row->target = *target;
-    }
+    row->target = target ? *target : (scim_id){{0}};
+    row->found = NULL;
 }
 
 static void add_reference(collecting *c, const index_def *def, const char *text)
@@ -101,8 +100,9 @@ static void add_value(collecting *c, const index_def *def, const json_t *value)
         add_number(&key, when);
     } else if (text) {
         apr_size_t len;
-        const char *prepared = scim_text_prepare(text, json_string_length(value),
-                                                 leaf->case_exact, &len, c->pool);
+        bool exact = leaf->case_exact || leaf->type == SCIM_TYPE_BINARY;
+        const char *prepared =
+            scim_text_prepare(text, json_string_length(value), exact, &len, c->pool);
 
         scim_key_value(&key, prepared, len);
     } else if (json_is_integer(value)) {

@@ -21,6 +21,11 @@ typedef enum index_kind {
     INDEX_REFERENCE /* table f: target id -> source id */
 } index_kind;
 
+typedef struct type_def {
+    const scim_resource_type *type;
+    apr_uint16_t number;
+} type_def;
+
 typedef struct index_def {
     const scim_resource_type *type;
     index_kind kind;
@@ -29,11 +34,6 @@ typedef struct index_def {
     apr_uint16_t number;   /* from the system table */
     bool unique_by_policy; /* checked on the range while the tenant wants it */
 } index_def;
-
-typedef struct type_def {
-    const scim_resource_type *type;
-    apr_uint16_t number;
-} type_def;
 
 struct scim_store {
     scim_kv *kv;
@@ -94,11 +94,11 @@ void record_write(scim_slice key, const record_head *head, unsigned char *buf);
 scim_kv_rc record_read(record_head *out, scim_kv_txn *txn, const scim_key *key);
 bool record_decode(record_head *out, scim_slice key, scim_slice value);
 /* The whole record, a group's membership counted in. */
-void record_fill(scim_record *out, scim_kv_txn *txn, const scim_tenant *tenant,
-                 const type_def *type, const scim_id *id, const record_head *head);
-/* The type of the resource with this id, or NULL where there is none. */
-const type_def *record_find(scim_store *store, scim_kv_txn *txn, const scim_tenant *tenant,
-                            const scim_id *id);
+scim_kv_rc record_fill(scim_record *out, scim_kv_txn *txn, const scim_tenant *tenant,
+                       const type_def *type, const scim_id *id, const record_head *head);
+/* *out: the type of the resource with this id, or NULL where there is none. */
+scim_kv_rc record_find(const type_def **out, const scim_store *store, scim_kv_txn *txn,
+                       const scim_tenant *tenant, const scim_id *id);
 
 /* counters */
 typedef enum store_counter {
@@ -110,14 +110,16 @@ typedef enum store_counter {
 void counter_key_type(scim_key *key, const scim_tenant *tenant, const type_def *type);
 void counter_key_group(scim_key *key, const scim_tenant *tenant, store_counter which,
                        const scim_id *group);
-apr_int64_t counter_read(scim_kv_txn *txn, const scim_key *key);
+/* A counter that is not there is 0. */
+scim_kv_rc counter_read(apr_int64_t *out, scim_kv_txn *txn, const scim_key *key);
 
 /* index.c: the rows that a resource's JSON has in tables u, i and f */
 typedef struct index_row {
     const index_def *def;
     scim_slice key; /* u: whole; i: without the id; f: whole but for the source id */
-    const char *text; /* the value, for a conflict's detail; or the target's id */
-    scim_id target; /* f */
+    const char *text;      /* the value, for a conflict's detail */
+    scim_id target;        /* f: where it leads */
+    const type_def *found; /* f, of rows to be added: what was there while preparing */
 } index_row;
 
 /* All rows of json, each once, in pool: an array of index_row. */
@@ -133,6 +135,28 @@ const index_def *index_find(const scim_store *store, const scim_resource_type *t
 void index_prefix(scim_key *key, const scim_tenant *tenant, const scim_store *store,
                   const index_def *def);
 
+/* reference.c */
+/* *out: the type of what a reference leads to, NULL where that is nothing, or
+ * nothing that the attribute may lead to. */
+scim_kv_rc reference_target(const type_def **out, const scim_store *store, scim_kv_txn *txn,
+                            const scim_tenant *tenant, const index_def *def,
+                            const scim_id *target);
+/* Gives each reference in json the $ref of its target, or none.  400
+ * invalidValue for one that leads nowhere, unless that is allowed or before
+ * (or NULL) has it too. */
+const scim_error *reference_resolve(scim_view *view, const scim_tenant *tenant,
+                                    const scim_resource_type *type, json_t *json,
+                                    const json_t *before, bool allowed);
+/* Takes all references to target out of json. */
+void reference_drop(json_t *json, const scim_store *store, const scim_resource_type *type,
+                    const scim_id *target);
+/* Hands out what stands behind the target in each row of table f: index
+ * number, source; not the target's own rows. */
+#define REFERRER_LEN (2 + 16)
+typedef scim_kv_rc (*referrer_fn)(const unsigned char *referrer, void *baton);
+scim_kv_rc reference_each(scim_kv_txn *txn, const scim_tenant *tenant, const scim_id *target,
+                          referrer_fn fn, void *baton);
+
 /* member.c */
 void member_key(scim_key *key, const scim_tenant *tenant, const scim_id *group,
                 const scim_id *member);
@@ -140,6 +164,11 @@ void member_of_key(scim_key *key, const scim_tenant *tenant, const scim_id *memb
                    const scim_id *group);
 void member_prefix(scim_key *key, scim_table table, const scim_tenant *tenant,
                    const scim_id *id);
+scim_kv_rc member_has(bool *out, scim_kv_txn *txn, const scim_tenant *tenant,
+                      const scim_id *group, const scim_id *member);
+/* As scim_member_groups. */
+scim_kv_rc member_groups(apr_array_header_t **out, scim_view *view, const scim_tenant *tenant,
+                         const scim_id *member);
 /* One change of a membership, ready to apply. */
 typedef struct member_add {
     scim_id id;
@@ -159,8 +188,8 @@ typedef struct member_plan {
 const scim_error *member_plan_make(member_plan **out, scim_view *view,
                                    const scim_tenant *tenant, const scim_id *group,
                                    const apr_array_header_t *steps);
-/* Reads only: STALE where a member to add is gone.  *changes: whether there
- * is anything to do. */
+/* Reads only: STALE where a member to add is gone, or came.  *changes: whether
+ * there is anything to do. */
 scim_kv_rc member_plan_check(const member_plan *plan, scim_store *store, scim_kv_txn *txn,
                              const scim_tenant *tenant, const scim_id *group, bool *changes);
 /* Writes the edges and the counters. */

@@ -4,6 +4,7 @@
  * longest key is an index row with a cut value, 1 + 4 + 2 + 400 + 1 + 16.
  */
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <openssl/evp.h>
@@ -44,6 +45,19 @@ void scim_key_id(scim_key *key, const scim_id *id)
     scim_key_bytes(key, id->bytes, sizeof(id->bytes));
 }
 
+/* OpenSSL fails at this for want of memory alone; a key made of anything else
+ * would let a unique value in twice. */
+static void add_digest(scim_key *key, const void *data, apr_size_t len)
+{
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned int digest_len;
+
+    if (EVP_Digest(data, len, digest, &digest_len, EVP_sha256(), NULL) != 1) {
+        abort();
+    }
+    scim_key_bytes(key, digest, digest_len);
+}
+
 void scim_key_value(scim_key *key, const void *data, apr_size_t len)
 {
     static const unsigned char end = 0;
@@ -51,12 +65,8 @@ void scim_key_value(scim_key *key, const void *data, apr_size_t len)
     if (len <= SCIM_KEY_VALUE_MAX) {
         scim_key_bytes(key, data, len);
     } else {
-        unsigned char digest[EVP_MAX_MD_SIZE];
-        unsigned int digest_len = 32;
-
-        EVP_Digest(data, len, digest, &digest_len, EVP_sha256(), NULL);
         scim_key_bytes(key, data, SCIM_KEY_VALUE_CUT);
-        scim_key_bytes(key, digest, 32);
+        add_digest(key, data, len);
     }
     scim_key_bytes(key, &end, 1);
 }

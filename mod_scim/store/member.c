@@ -12,6 +12,7 @@
 
 #include "scim/filter.h"
 #include "scim/json.h"
+#include "scim/text.h"
 
 #include "internal.h"
 
@@ -84,14 +85,25 @@ const scim_error *scim_member_each(scim_view *view, const scim_tenant *tenant,
                : scim_store_error(view->pool, rc, "reading members");
 }
 
-bool scim_member_has(scim_view *view, const scim_tenant *tenant, const scim_id *group,
-                     const scim_id *member)
+scim_kv_rc member_has(bool *out, scim_kv_txn *txn, const scim_tenant *tenant,
+                      const scim_id *group, const scim_id *member)
 {
     scim_key key;
     scim_slice value;
+    scim_kv_rc rc;
 
     member_key(&key, tenant, group, member);
-    return scim_kv_get(view->txn, scim_key_slice(&key), &value) == SCIM_KV_OK;
+    rc = scim_kv_get(txn, scim_key_slice(&key), &value);
+    *out = rc == SCIM_KV_OK;
+    return rc == SCIM_KV_NOTFOUND ? SCIM_KV_OK : rc;
+}
+
+bool scim_member_has(scim_view *view, const scim_tenant *tenant, const scim_id *group,
+                     const scim_id *member)
+{
+    bool has;
+
+    return member_has(&has, view->txn, tenant, group, member) == SCIM_KV_OK && has;
 }
 
 typedef struct group_walk {
@@ -114,9 +126,9 @@ static scim_kv_rc take_group(group_walk *w, const scim_id *id, bool direct)
     if (apr_hash_get(w->seen, id->bytes, sizeof(id->bytes))) {
         return SCIM_KV_OK;
     }
-    type = record_find(w->view->store, w->view->txn, w->tenant, id);
-    if (!type) {
-        return SCIM_KV_OK;
+    rc = record_find(&type, w->view->store, w->view->txn, w->tenant, id);
+    if (rc != SCIM_KV_OK || !type) {
+        return rc;
     }
     record_key(&key, w->tenant, type, id);
     rc = record_read(&head, w->view->txn, &key);
@@ -160,8 +172,8 @@ static scim_kv_rc take_groups_of(group_walk *w, const scim_id *member, bool dire
     return rc == SCIM_KV_NOTFOUND ? SCIM_KV_OK : rc;
 }
 
-const scim_error *scim_member_groups(apr_array_header_t **out, scim_view *view,
-                                     const scim_tenant *tenant, const scim_id *member)
+scim_kv_rc member_groups(apr_array_header_t **out, scim_view *view, const scim_tenant *tenant,
+                         const scim_id *member)
 {
     group_walk w = {view, tenant, apr_array_make(view->pool, 8, sizeof(scim_edge)),
                     apr_hash_make(view->pool)};
@@ -175,7 +187,14 @@ const scim_error *scim_member_groups(apr_array_header_t **out, scim_view *view,
         rc = take_groups_of(&w, &id, false);
     }
     *out = w.found;
-    return scim_store_error(view->pool, rc, "reading groups");
+    return rc;
+}
+
+const scim_error *scim_member_groups(apr_array_header_t **out, scim_view *view,
+                                     const scim_tenant *tenant, const scim_id *member)
+{
+    return scim_store_error(view->pool, member_groups(out, view, tenant, member),
+                            "reading groups");
 }
 
 /* Planning: from steps to a difference */
@@ -236,7 +255,7 @@ static const scim_error *step_add(planning *p, const scim_member_op *step)
     }
     w = name_member(p, &id);
     w->present = true;
-    w->type = step->type;
+    w->type = step->type ? step->type : w->type;
     w->where = step->where;
     if (step->display) {
         w->display_given = true;
@@ -253,8 +272,9 @@ static void step_remove(planning *p, const scim_member_op *step)
     if (scim_id_parse(&id, step->value)) {
         wanted *w = name_member(p, &id);
 
+        /* Who comes back after this comes without the stored display. */
         w->present = false;
-        w->display_given = false;
+        w->display_given = true;
         w->display = NULL;
     }
 }
@@ -280,7 +300,7 @@ static void change_matching(planning *p, const scim_id *id)
     wanted *w = name_member(p, id);
 
     w->present = p->step->kind == SCIM_MEMBER_SET_WHERE;
-    w->display_given = w->present;
+    w->display_given = true;
     w->display = w->present ? p->step->display : NULL;
 }
 
@@ -297,6 +317,49 @@ static const scim_error *where_edge(const scim_edge *edge, void *baton)
     return NULL;
 }
 
+/* The edge of a member as it is stored; edge->id is nobody's where there is
+ * none. */
+static const scim_error *stored_edge(scim_edge *edge, planning *p, const scim_id *member)
+{
+    scim_slice value, id = {member->bytes, sizeof(member->bytes)};
+    scim_key key;
+    scim_kv_rc rc;
+
+    *edge = (scim_edge){.direct = false};
+    if (!p->group || p->cleared) {
+        return NULL;
+    }
+    member_key(&key, p->tenant, p->group, member);
+    rc = scim_kv_get(p->view->txn, scim_key_slice(&key), &value);
+    if (rc == SCIM_KV_OK && !decode(edge, p->view->store, scim_key_slice(&key), id, value)) {
+        rc = SCIM_KV_CORRUPT;
+    }
+    return scim_store_error(p->view->pool, rc == SCIM_KV_NOTFOUND ? SCIM_KV_OK : rc,
+                            "reading members");
+}
+
+/* A member that the steps so far named, as they leave it: its display may be
+ * the stored one, its type is that of its resource. */
+static const scim_error *named_matches(bool *matches, planning *p, const wanted *w)
+{
+    const char *display = w->display;
+    apr_size_t display_len = display ? strlen(display) : 0;
+    const type_def *type;
+    scim_edge edge;
+
+    SCIM_ERR(stored_edge(&edge, p, &w->id));
+    if (!w->display_given) {
+        display = edge.display;
+        display_len = edge.display_len;
+    }
+    SCIM_ERR(scim_store_error(p->view->pool,
+                              record_find(&type, p->view->store, p->view->txn, p->tenant, &w->id),
+                              "reading members"));
+    *matches =
+        element_matches(p, &w->id, type ? type->type->name : NULL, display, display_len);
+    return NULL;
+}
+
 /* A step with a filter sees the members that are there and those that the
  * steps before it named. */
 static const scim_error *step_where(planning *p, const scim_member_op *step)
@@ -306,13 +369,15 @@ static const scim_error *step_where(planning *p, const scim_member_op *step)
     p->step = step;
     p->filter = step->filter;
     for (i = apr_hash_first(p->view->pool, p->named); i; i = apr_hash_next(i)) {
+        bool matches = false;
         wanted *w;
 
         apr_hash_this(i, NULL, NULL, (void **)&w);
         apr_pool_clear(p->scratch);
-        if (w->present
-            && element_matches(p, &w->id, w->type, w->display,
-                               w->display ? strlen(w->display) : 0)) {
+        if (w->present) {
+            SCIM_ERR(named_matches(&matches, p, w));
+        }
+        if (matches) {
             change_matching(p, &w->id);
         }
     }
@@ -342,36 +407,59 @@ static const scim_error *take_step(planning *p, const scim_member_op *step)
     return NULL;
 }
 
-static const scim_error *check_type(planning *p, const wanted *w, const type_def *type)
+static const char *place_of(const wanted *w)
 {
-    if (w->type && strcasecmp(w->type, type->type->name)) {
-        return scim_error_make(p->view->pool, SCIM_E_INVALID_VALUE,
-                               "%s: the member's type is %s, not %s",
-                               w->where ? w->where : "members", type->type->name, w->type);
+    return w->where ? w->where : "members";
+}
+
+/* Of a member that is there, the type is immutable. */
+static const scim_error *check_type(planning *p, const wanted *w, const type_def *type,
+                                    bool there)
+{
+    if (!w->type || !scim_text_casecmp(w->type, type->type->name)) {
+        return NULL;
     }
-    return NULL;
+    return scim_error_make(p->view->pool, there ? SCIM_E_MUTABILITY : SCIM_E_INVALID_VALUE,
+                           "%s: the member's type is %s, not %s", place_of(w),
+                           type->type->name, w->type);
+}
+
+/* Whether a member that is to be there may be.  One that is there already
+ * stays, whatever became of its resource. */
+static const scim_error *check_member(planning *p, const wanted *w, const type_def *type)
+{
+    char text[SCIM_ID_TEXT + 1];
+    bool there = false;
+
+    if (p->group) {
+        scim_kv_rc rc = member_has(&there, p->view->txn, p->tenant, p->group, &w->id);
+
+        SCIM_ERR(scim_store_error(p->view->pool, rc, "reading members"));
+    }
+    if (w->display && strlen(w->display) > SCIM_KV_MAX_VALUE - STORE_SEAL - MEMBER_HEAD) {
+        return scim_error_make(p->view->pool, SCIM_E_TOO_LARGE, "%s: display is too long",
+                               place_of(w));
+    }
+    if (type) {
+        return check_type(p, w, type, there);
+    }
+    if (there || p->tenant->policy.dangling_references) {
+        return NULL;
+    }
+    return scim_error_make(p->view->pool, SCIM_E_INVALID_VALUE,
+                           "%s: there is no user and no group with the id \"%s\"", place_of(w),
+                           scim_id_format(&w->id, text));
 }
 
 static const scim_error *plan_add(planning *p, const wanted *w)
 {
-    const type_def *type =
-        record_find(p->view->store, p->view->txn, p->tenant, &w->id);
+    const type_def *type;
     member_add *add;
 
-    if (!type && !p->tenant->policy.dangling_references) {
-        char text[SCIM_ID_TEXT + 1];
-
-        /* A member that is there stays, whatever became of its resource. */
-        if (!p->group || !scim_member_has(p->view, p->tenant, p->group, &w->id)) {
-            return scim_error_make(p->view->pool, SCIM_E_INVALID_VALUE,
-                                   "%s: there is no user and no group with the id \"%s\"",
-                                   w->where ? w->where : "members",
-                                   scim_id_format(&w->id, text));
-        }
-    }
-    if (type) {
-        SCIM_ERR(check_type(p, w, type));
-    }
+    SCIM_ERR(scim_store_error(p->view->pool,
+                              record_find(&type, p->view->store, p->view->txn, p->tenant, &w->id),
+                              "reading members"));
+    SCIM_ERR(check_member(p, w, type));
     add = apr_array_push(p->plan->adds);
     add->id = w->id;
     add->type = type;
@@ -489,38 +577,48 @@ static scim_kv_rc add_effect_of(add_effect *out, scim_kv_txn *txn, const scim_ke
     return SCIM_KV_OK;
 }
 
+/* STALE where the resource of a member to be written is not what it was. */
+static scim_kv_rc check_add(add_effect *effect, const member_add *add, const scim_store *store,
+                            scim_kv_txn *txn, const scim_tenant *tenant, const scim_id *group)
+{
+    const type_def *type;
+    scim_key key;
+    scim_kv_rc rc;
+
+    member_key(&key, tenant, group, &add->id);
+    rc = add_effect_of(effect, txn, &key, add);
+    if (rc != SCIM_KV_OK || *effect == ADD_NOTHING) {
+        return rc;
+    }
+    rc = record_find(&type, store, txn, tenant, &add->id);
+    if (rc != SCIM_KV_OK) {
+        return rc;
+    }
+    if (type != add->type
+        || (*effect == ADD_NEW && !type && !tenant->policy.dangling_references)) {
+        return SCIM_KV_STALE;
+    }
+    return SCIM_KV_OK;
+}
+
 scim_kv_rc member_plan_check(const member_plan *plan, scim_store *store, scim_kv_txn *txn,
                              const scim_tenant *tenant, const scim_id *group, bool *changes)
 {
-    scim_key key;
-    scim_slice value;
+    scim_kv_rc rc = SCIM_KV_OK;
     int i;
 
     *changes = false;
-    for (i = 0; i < plan->adds->nelts; i++) {
+    for (i = 0; i < plan->adds->nelts && rc == SCIM_KV_OK; i++) {
         const member_add *add = &APR_ARRAY_IDX(plan->adds, i, member_add);
-        add_effect effect;
-        scim_kv_rc rc;
+        add_effect effect = ADD_NOTHING;
 
-        member_key(&key, tenant, group, &add->id);
-        rc = add_effect_of(&effect, txn, &key, add);
-        if (rc != SCIM_KV_OK) {
-            return rc;
-        }
-        if (effect == ADD_NEW && !tenant->policy.dangling_references) {
-            const type_def *type = record_find(store, txn, tenant, &add->id);
-
-            if (!type || type != add->type) {
-                return SCIM_KV_STALE;
-            }
-        }
+        rc = check_add(&effect, add, store, txn, tenant, group);
         *changes = *changes || effect != ADD_NOTHING;
     }
-    for (i = 0; i < plan->removes->nelts && !*changes; i++) {
-        member_key(&key, tenant, group, &APR_ARRAY_IDX(plan->removes, i, scim_id));
-        *changes = scim_kv_get(txn, scim_key_slice(&key), &value) == SCIM_KV_OK;
+    for (i = 0; i < plan->removes->nelts && rc == SCIM_KV_OK && !*changes; i++) {
+        rc = member_has(changes, txn, tenant, group, &APR_ARRAY_IDX(plan->removes, i, scim_id));
     }
-    return SCIM_KV_OK;
+    return rc;
 }
 
 static scim_kv_rc put_edge(scim_kv_txn *txn, const scim_key *key, const member_add *add)
@@ -558,8 +656,8 @@ static scim_kv_rc write_add(scim_kv_txn *txn, const scim_tenant *tenant, const s
     return rc;
 }
 
-/* Deletes both rows of an edge; NOTFOUND where there was none. */
-static scim_kv_rc delete_edge(scim_kv_txn *txn, const scim_tenant *tenant,
+/* Deletes both rows of an edge; *had: whether it was there. */
+static scim_kv_rc delete_edge(bool *had, scim_kv_txn *txn, const scim_tenant *tenant,
                               const scim_id *group, const scim_id *member)
 {
     scim_key key;
@@ -567,12 +665,12 @@ static scim_kv_rc delete_edge(scim_kv_txn *txn, const scim_tenant *tenant,
 
     member_key(&key, tenant, group, member);
     rc = scim_kv_del(txn, scim_key_slice(&key));
-    if (rc == SCIM_KV_OK) {
+    *had = rc == SCIM_KV_OK;
+    if (rc == SCIM_KV_OK || rc == SCIM_KV_NOTFOUND) {
         member_of_key(&key, tenant, member, group);
         rc = scim_kv_del(txn, scim_key_slice(&key));
-        rc = rc == SCIM_KV_NOTFOUND ? SCIM_KV_OK : rc;
     }
-    return rc;
+    return rc == SCIM_KV_NOTFOUND ? SCIM_KV_OK : rc;
 }
 
 /* Counts a change of a group's membership. */
@@ -580,6 +678,7 @@ static scim_kv_rc touch(scim_kv_txn *txn, const scim_tenant *tenant, const scim_
                         apr_int64_t difference, apr_time_t now)
 {
     unsigned char bytes[8];
+    apr_int64_t last;
     scim_key key;
     scim_kv_rc rc = SCIM_KV_OK;
 
@@ -593,10 +692,11 @@ static scim_kv_rc touch(scim_kv_txn *txn, const scim_tenant *tenant, const scim_
     }
     if (rc == SCIM_KV_OK) {
         counter_key_group(&key, tenant, COUNTER_MODIFIED, group);
-        if (counter_read(txn, &key) < now) {
-            store_put_u64(bytes, (apr_uint64_t)now);
-            rc = scim_kv_put(txn, scim_key_slice(&key), (scim_slice){bytes, 8}, false);
-        }
+        rc = counter_read(&last, txn, &key);
+    }
+    if (rc == SCIM_KV_OK && last < now) {
+        store_put_u64(bytes, (apr_uint64_t)now);
+        rc = scim_kv_put(txn, scim_key_slice(&key), (scim_slice){bytes, 8}, false);
     }
     return rc;
 }
@@ -612,9 +712,10 @@ scim_kv_rc member_plan_write(const member_plan *plan, scim_kv_txn *txn,
         rc = write_add(txn, tenant, group, &APR_ARRAY_IDX(plan->adds, i, member_add), &count);
     }
     for (i = 0; i < plan->removes->nelts && rc == SCIM_KV_OK; i++) {
-        rc = delete_edge(txn, tenant, group, &APR_ARRAY_IDX(plan->removes, i, scim_id));
-        count -= rc == SCIM_KV_OK;
-        rc = rc == SCIM_KV_NOTFOUND ? SCIM_KV_OK : rc;
+        bool had;
+
+        rc = delete_edge(&had, txn, tenant, group, &APR_ARRAY_IDX(plan->removes, i, scim_id));
+        count -= had;
     }
     return rc == SCIM_KV_OK ? touch(txn, tenant, group, count, now) : rc;
 }
@@ -638,6 +739,9 @@ static scim_kv_rc drop_each(scim_kv_txn *txn, const scim_tenant *tenant, scim_ta
         scim_id other;
         scim_kv_rc dropped;
 
+        if (rest.len != sizeof(other.bytes)) {
+            return SCIM_KV_CORRUPT;
+        }
         memcpy(other.bytes, rest.data, sizeof(other.bytes));
         dropped = fn(txn, tenant, id, &other, now);
         if (dropped != SCIM_KV_OK) {
@@ -650,15 +754,18 @@ static scim_kv_rc drop_each(scim_kv_txn *txn, const scim_tenant *tenant, scim_ta
 static scim_kv_rc leave_group(scim_kv_txn *txn, const scim_tenant *tenant,
                               const scim_id *member, const scim_id *group, apr_time_t now)
 {
-    scim_kv_rc rc = delete_edge(txn, tenant, group, member);
+    bool had;
+    scim_kv_rc rc = delete_edge(&had, txn, tenant, group, member);
 
-    return rc == SCIM_KV_OK ? touch(txn, tenant, group, -1, now) : rc;
+    return rc == SCIM_KV_OK && had ? touch(txn, tenant, group, -1, now) : rc;
 }
 
 static scim_kv_rc lose_member(scim_kv_txn *txn, const scim_tenant *tenant,
                               const scim_id *group, const scim_id *member, apr_time_t now)
 {
-    return delete_edge(txn, tenant, group, member);
+    bool had;
+
+    return delete_edge(&had, txn, tenant, group, member);
 }
 
 scim_kv_rc member_drop(scim_kv_txn *txn, const scim_tenant *tenant, const scim_id *id,

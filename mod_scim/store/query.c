@@ -28,6 +28,7 @@ typedef enum source_kind {
 typedef struct source {
     source_kind kind;
     scim_key prefix;
+    bool whole; /* the prefix ends with a whole value */
     scim_id id;
     bool exact; /* every candidate matches the term */
 } source;
@@ -76,13 +77,14 @@ static bool plan_member(source *out, const search *s, const scim_filter *term)
         && strcmp(scim_path_leaf(&compare->path)->name, "value")) {
         return false;
     }
+    out->exact = true;
     if (!scim_id_parse(&out->id, compare->value.text)) {
         out->kind = SOURCE_NOTHING;
         return true;
     }
     out->kind = SOURCE_MEMBER;
+    out->whole = true;
     member_prefix(&out->prefix, SCIM_TABLE_MEMBER_OF, s->tenant, &out->id);
-    out->exact = true;
     return true;
 }
 
@@ -130,6 +132,7 @@ static bool plan_index(source *out, const search *s, const scim_filter *term, bo
     }
     index_prefix(&out->prefix, s->tenant, s->view->store, def);
     out->kind = def->kind == INDEX_UNIQUE ? SOURCE_UNIQUE : SOURCE_INDEX;
+    out->whole = term->kind != SCIM_FILTER_PRESENT;
     out->exact = exact;
     if (term->kind == SCIM_FILTER_PRESENT) {
         /* "emails pr" is more than "emails.value pr". */
@@ -179,31 +182,65 @@ static bool plan_term(source *out, const search *s, const scim_filter *term)
     }
 }
 
-/* How many candidates a source has, counted up to limit. */
+typedef scim_kv_rc (*row_fn)(scim_slice key, scim_slice value, void *baton);
+
+/* Whether what stands behind a range's prefix makes a row of it.  Behind a
+ * whole value nothing comes but the id: what has more there is a longer value,
+ * cut, whose digest happens to begin with a NUL. */
+static bool is_row(const source *from, scim_slice rest)
+{
+    return !from->whole
+           || rest.len == (from->kind == SOURCE_UNIQUE ? 0 : sizeof(from->id.bytes));
+}
+
+static scim_kv_rc each_row(const search *s, const source *from, row_fn fn, void *baton)
+{
+    scim_kv_cursor *cursor = scim_kv_cursor_open(s->view->txn);
+    scim_slice key, value, rest;
+    scim_kv_rc rc;
+
+    for (rc = scim_kv_seek(cursor, scim_key_slice(&from->prefix), &key, &value);
+         rc == SCIM_KV_OK && scim_key_has_prefix(key, &from->prefix, &rest);
+         rc = scim_kv_next(cursor, &key, &value)) {
+        scim_kv_rc taken = is_row(from, rest) ? fn(key, value, baton) : SCIM_KV_OK;
+
+        if (taken != SCIM_KV_OK) {
+            return taken;
+        }
+    }
+    return rc == SCIM_KV_NOTFOUND ? SCIM_KV_OK : rc;
+}
+
+typedef struct counting {
+    apr_uint64_t count;
+    apr_uint64_t limit;
+} counting;
+
+static scim_kv_rc count_row(scim_slice key, scim_slice value, void *baton)
+{
+    counting *c = baton;
+
+    return ++c->count < c->limit ? SCIM_KV_OK : SCIM_KV_REFUSED;
+}
+
+/* How many candidates a source has, counted up to limit.  A fault ends the
+ * count; who reads the source meets it again. */
 static apr_uint64_t width(const search *s, const source *from, apr_uint64_t limit)
 {
-    scim_kv_cursor *cursor;
-    apr_uint64_t count = 0;
-    scim_slice key;
-    scim_kv_rc rc;
+    counting c = {0, limit};
 
     if (from->kind == SOURCE_NOTHING || from->kind == SOURCE_ID) {
         return from->kind == SOURCE_ID;
     }
-    cursor = scim_kv_cursor_open(s->view->txn);
-    for (rc = scim_kv_seek(cursor, scim_key_slice(&from->prefix), &key, NULL);
-         rc == SCIM_KV_OK && count < limit && scim_key_has_prefix(key, &from->prefix, NULL);
-         rc = scim_kv_next(cursor, &key, NULL)) {
-        count++;
-    }
-    return count;
+    each_row(s, from, count_row, &c);
+    return c.count;
 }
 
 /* The narrowest of the terms that and joins; SCAN where no index serves. */
 static void plan(source *best, apr_uint64_t *best_width, const search *s,
                  const scim_filter *term)
 {
-    source candidate;
+    source candidate = {.kind = SOURCE_SCAN};
     apr_uint64_t count;
 
     if (term->kind == SCIM_FILTER_AND) {
@@ -223,24 +260,35 @@ static void plan(source *best, apr_uint64_t *best_width, const search *s,
 
 /* Judging */
 
-static json_t *make_meta(const scim_record *record, apr_pool_t *pool)
+/* base_url and the place of a resource; without a base, relative to it. */
+static json_t *make_location(const search *s, const scim_resource_type *type, const char *id)
+{
+    const char *base = s->query->base_url;
+
+    return base ? json_sprintf("%s%s/%s", base, type->endpoint, id)
+                : json_sprintf("%s/%s", type->endpoint + 1, id);
+}
+
+static json_t *make_meta(const search *s, const scim_record *record, const char *id)
 {
     char created[SCIM_TIME_LEN + 1], modified[SCIM_TIME_LEN + 1];
 
-    return json_pack("{s:s, s:s, s:s, s:s}", "resourceType", record->type->name, "created",
+    return json_pack("{s:s, s:s, s:s, s:o, s:s}", "resourceType", record->type->name, "created",
                      scim_time_format(record->created, created), "lastModified",
-                     scim_time_format(record->modified, modified), "version",
-                     scim_etag_make(record->version, pool));
+                     scim_time_format(record->modified, modified), "location",
+                     make_location(s, record->type, id), "version",
+                     scim_etag_make(record->version, s->scratch));
 }
 
-static json_t *as_subject(const scim_record *record, apr_pool_t *pool)
+static json_t *as_subject(const search *s, const scim_record *record)
 {
-    json_t *json = scim_json_read_own(record->json, record->json_len, pool);
+    json_t *json = scim_json_read_own(record->json, record->json_len, s->scratch);
     char id[SCIM_ID_TEXT + 1];
 
     if (json) {
-        json_object_set_new(json, "id", json_string(scim_id_format(&record->id, id)));
-        json_object_set_new(json, "meta", make_meta(record, pool));
+        scim_id_format(&record->id, id);
+        json_object_set_new(json, "id", json_string(id));
+        json_object_set_new(json, "meta", make_meta(s, record, id));
     }
     return json;
 }
@@ -250,67 +298,106 @@ typedef struct subject_baton {
     const scim_record *record;
     json_t *members;
     json_t *groups;
+    const scim_error *error; /* of the look-ups that the filter asked for */
 } subject_baton;
 
-static const scim_error *push_edge(const scim_edge *edge, void *baton)
+static void note_error(subject_baton *b, const scim_error *err)
 {
-    json_t *array = baton, *element = json_object();
+    if (!b->error) {
+        b->error = err;
+    }
+}
+
+static json_t *make_edge(const search *s, const scim_edge *edge)
+{
+    json_t *element = json_object();
     char id[SCIM_ID_TEXT + 1];
 
     json_object_set_new(element, "value", json_string(scim_id_format(&edge->id, id)));
     if (edge->type) {
-        json_object_set_new(element, "type", json_string(edge->type->name));
-        json_object_set_new(element, "$ref",
-                            json_sprintf("%s/%s", edge->type->endpoint + 1, id));
+        json_object_set_new(element, "$ref", make_location(s, edge->type, id));
     }
     if (edge->display) {
         json_object_set_new(element, "display",
                             json_stringn(edge->display, edge->display_len));
     }
-    json_array_append_new(array, element);
+    return element;
+}
+
+static const scim_error *push_member(const scim_edge *edge, void *baton)
+{
+    subject_baton *b = baton;
+    json_t *element = make_edge(b->s, edge);
+
+    if (edge->type) {
+        json_object_set_new(element, "type", json_string(edge->type->name));
+    }
+    json_array_append_new(b->members, element);
     return NULL;
+}
+
+static const json_t *subject_members(subject_baton *b)
+{
+    if (!b->members) {
+        b->members = scim_json_adopt(json_array(), b->s->scratch);
+        note_error(b, scim_member_each(b->s->view, b->s->tenant, &b->record->id, push_member, b));
+    }
+    return b->members;
+}
+
+static const json_t *subject_groups(subject_baton *b)
+{
+    scim_view view = {b->s->view->store, b->s->view->txn, b->s->scratch};
+    apr_array_header_t *groups;
+    scim_kv_rc rc;
+    int i;
+
+    if (b->groups) {
+        return b->groups;
+    }
+    b->groups = scim_json_adopt(json_array(), b->s->scratch);
+    rc = member_groups(&groups, &view, b->s->tenant, &b->record->id);
+    note_error(b, scim_store_error(b->s->view->pool, rc, "reading groups"));
+    for (i = 0; i < groups->nelts; i++) {
+        const scim_edge *edge = &APR_ARRAY_IDX(groups, i, scim_edge);
+        json_t *element = make_edge(b->s, edge);
+
+        json_object_set_new(element, "type", json_string(edge->direct ? "direct" : "indirect"));
+        json_array_append_new(b->groups, element);
+    }
+    return b->groups;
 }
 
 static const json_t *subject_edges(scim_subject *subject, const scim_attribute *attribute)
 {
-    subject_baton *b = subject->baton;
-    scim_view view = {b->s->view->store, b->s->view->txn, b->s->scratch};
-    json_t **array = attribute->role == SCIM_ROLE_MEMBERS ? &b->members : &b->groups;
+    return attribute->role == SCIM_ROLE_MEMBERS ? subject_members(subject->baton)
+                                                : subject_groups(subject->baton);
+}
 
-    if (!*array) {
-        *array = scim_json_adopt(json_array(), b->s->scratch);
-        if (attribute->role == SCIM_ROLE_MEMBERS) {
-            scim_member_each(&view, b->s->tenant, &b->record->id, push_edge, *array);
-        } else {
-            apr_array_header_t *groups;
-            int i;
+static bool has_member(subject_baton *b, const char *value)
+{
+    bool has = false;
+    scim_id id;
 
-            if (!scim_member_groups(&groups, &view, b->s->tenant, &b->record->id)) {
-                for (i = 0; i < groups->nelts; i++) {
-                    push_edge(&APR_ARRAY_IDX(groups, i, scim_edge), *array);
-                }
-            }
-        }
+    if (scim_id_parse(&id, value)) {
+        scim_kv_rc rc = member_has(&has, b->s->view->txn, b->s->tenant, &b->record->id, &id);
+
+        note_error(b, scim_store_error(b->s->view->pool, rc, "reading members"));
     }
-    return *array;
+    return has;
 }
 
 static bool subject_has_edge(scim_subject *subject, const scim_attribute *attribute,
                              const char *value)
 {
-    subject_baton *b = subject->baton;
-    const json_t *array, *element;
-    scim_id id;
+    const json_t *groups, *element;
     size_t i;
 
-    if (!scim_id_parse(&id, value)) {
-        return false;
-    }
     if (attribute->role == SCIM_ROLE_MEMBERS) {
-        return scim_member_has(b->s->view, b->s->tenant, &b->record->id, &id);
+        return has_member(subject->baton, value);
     }
-    array = subject_edges(subject, attribute);
-    json_array_foreach(array, i, element) {
+    groups = subject_groups(subject->baton);
+    json_array_foreach(groups, i, element) {
         if (!strcmp(scim_json_string(element, "value"), value)) {
             return true;
         }
@@ -320,16 +407,16 @@ static bool subject_has_edge(scim_subject *subject, const scim_attribute *attrib
 
 static const scim_error *judge(bool *matches, search *s, const scim_record *record)
 {
-    subject_baton b = {s, record, NULL, NULL};
+    subject_baton b = {.s = s, .record = record};
     scim_subject subject = {s->type->type, NULL, subject_edges, subject_has_edge, &b};
 
     apr_pool_clear(s->scratch);
-    subject.resource = as_subject(record, s->scratch);
+    subject.resource = as_subject(s, record);
     if (!subject.resource) {
         return scim_store_error(s->view->pool, SCIM_KV_CORRUPT, "parsing a resource");
     }
     *matches = scim_filter_match(s->query->filter, &subject, s->scratch);
-    return NULL;
+    return b.error;
 }
 
 /* Whether the next match stands on the page. */
@@ -348,6 +435,16 @@ static const scim_error *too_many(const search *s)
                            s->view->store->scan_limit);
 }
 
+static const scim_error *hand_out(search *s, const scim_id *id, const record_head *head)
+{
+    scim_record record;
+
+    SCIM_ERR(scim_store_error(s->view->pool,
+                              record_fill(&record, s->view->txn, s->tenant, s->type, id, head),
+                              "reading a resource"));
+    return s->found(s->view, &record, s->baton);
+}
+
 /* One candidate with its record's bytes. */
 static const scim_error *consider(search *s, const scim_id *id, const record_head *head)
 {
@@ -357,21 +454,16 @@ static const scim_error *consider(search *s, const scim_id *id, const record_hea
     if (s->view->store->scan_limit && ++s->read > s->view->store->scan_limit) {
         return too_many(s);
     }
-    if (s->exact && !on_page(s)) {
-        s->total++;
-        return NULL;
-    }
-    record_fill(&record, s->view->txn, s->tenant, s->type, id, head);
     if (!s->exact) {
+        SCIM_ERR(scim_store_error(s->view->pool,
+                                  record_fill(&record, s->view->txn, s->tenant, s->type, id, head),
+                                  "reading a resource"));
         SCIM_ERR(judge(&matches, s, &record));
     }
-    if (!matches) {
-        return NULL;
+    if (matches && on_page(s)) {
+        SCIM_ERR(hand_out(s, id, head));
     }
-    if (on_page(s)) {
-        SCIM_ERR(s->found(s->view, &record, s->baton));
-    }
-    s->total++;
+    s->total += matches;
     return NULL;
 }
 
@@ -392,44 +484,59 @@ static const scim_error *consider_id(search *s, const scim_id *id)
 
 /* Walking */
 
-/* All records of the type, from the first; where nothing is to be judged, the
- * count is known and the walk ends with the page. */
-static const scim_error *walk_records(search *s)
+typedef const scim_error *(*head_fn)(search *s, const scim_id *id, const record_head *head);
+
+static const scim_error *decode_record(search *s, scim_slice key, scim_slice rest,
+                                       scim_slice value, head_fn fn)
+{
+    record_head head;
+    scim_id id;
+
+    if (rest.len != sizeof(id.bytes) || !record_decode(&head, key, value)) {
+        return scim_store_error(s->view->pool, SCIM_KV_CORRUPT, "reading a resource");
+    }
+    memcpy(id.bytes, rest.data, sizeof(id.bytes));
+    return fn(s, &id, &head);
+}
+
+/* The records of the type, but for so many at the beginning, and at most
+ * limit of them. */
+static const scim_error *walk_records(search *s, apr_uint64_t skip, apr_uint64_t limit,
+                                      head_fn fn)
 {
     scim_kv_cursor *cursor = scim_kv_cursor_open(s->view->txn);
-    bool unfiltered = !s->query->filter;
     scim_key prefix;
     scim_slice key, value, rest;
     scim_kv_rc rc;
 
     record_prefix(&prefix, s->tenant, s->type);
     for (rc = scim_kv_seek(cursor, scim_key_slice(&prefix), &key, &value);
-         rc == SCIM_KV_OK && scim_key_has_prefix(key, &prefix, &rest);
+         rc == SCIM_KV_OK && limit && scim_key_has_prefix(key, &prefix, &rest);
          rc = scim_kv_next(cursor, &key, &value)) {
-        record_head head = {0};
-        scim_id id;
+        if (skip) {
+            skip--;
+        } else {
+            limit--;
+            SCIM_ERR(decode_record(s, key, rest, value, fn));
+        }
+    }
+    return scim_store_error(s->view->pool, rc == SCIM_KV_NOTFOUND ? SCIM_KV_OK : rc,
+                            "reading resources");
+}
 
-        if (unfiltered && s->total + 1 >= s->query->start + s->query->count) {
-            break;
-        }
-        if (unfiltered && !on_page(s)) {
-            s->total++;
-            continue;
-        }
-        if (rest.len != sizeof(id.bytes) || !record_decode(&head, key, value)) {
-            return scim_store_error(s->view->pool, SCIM_KV_CORRUPT, "reading a resource");
-        }
-        memcpy(id.bytes, rest.data, sizeof(id.bytes));
-        SCIM_ERR(consider(s, &id, &head));
-    }
-    if (rc != SCIM_KV_OK && rc != SCIM_KV_NOTFOUND) {
-        return scim_store_error(s->view->pool, rc, "reading resources");
-    }
-    if (unfiltered) {
-        counter_key_type(&prefix, s->tenant, s->type);
-        s->total = (apr_uint64_t)counter_read(s->view->txn, &prefix);
-    }
-    return NULL;
+/* Where nothing is to be judged, the total is known, and only the page is
+ * read. */
+static const scim_error *list_page(search *s)
+{
+    apr_uint64_t skip = s->query->start ? s->query->start - 1 : 0;
+    apr_int64_t total;
+    scim_key key;
+
+    counter_key_type(&key, s->tenant, s->type);
+    SCIM_ERR(scim_store_error(s->view->pool, counter_read(&total, s->view->txn, &key),
+                              "counting resources"));
+    s->total = (apr_uint64_t)total;
+    return skip < s->total ? walk_records(s, skip, s->query->count, hand_out) : NULL;
 }
 
 static int compare_ids(const void *a, const void *b)
@@ -457,43 +564,42 @@ static bool row_id(scim_id *out, const source *from, scim_slice key, scim_slice 
     return true;
 }
 
-/* The ids of an index range, in the order of creation, each once. */
-static const scim_error *gather(apr_array_header_t *ids, search *s, const source *from)
+typedef struct gathering {
+    const source *from;
+    apr_array_header_t *ids;
+    apr_uint64_t limit; /* 0: none */
+} gathering;
+
+static scim_kv_rc gather_row(scim_slice key, scim_slice value, void *baton)
 {
-    scim_kv_cursor *cursor = scim_kv_cursor_open(s->view->txn);
-    scim_slice key, value;
-    scim_kv_rc rc;
+    gathering *g = baton;
+
+    if (g->limit && (apr_uint64_t)g->ids->nelts >= g->limit) {
+        return SCIM_KV_REFUSED;
+    }
+    return row_id(apr_array_push(g->ids), g->from, key, value) ? SCIM_KV_OK : SCIM_KV_CORRUPT;
+}
+
+/* In the order of creation, each once. */
+static void sort_ids(apr_array_header_t *ids)
+{
+    scim_id *all = (scim_id *)ids->elts;
     int i, kept = 0;
 
-    for (rc = scim_kv_seek(cursor, scim_key_slice(&from->prefix), &key, &value);
-         rc == SCIM_KV_OK && scim_key_has_prefix(key, &from->prefix, NULL);
-         rc = scim_kv_next(cursor, &key, &value)) {
-        if (!row_id(apr_array_push(ids), from, key, value)) {
-            return scim_store_error(s->view->pool, SCIM_KV_CORRUPT, "reading an index");
-        }
-        if (s->view->store->scan_limit
-            && (apr_uint64_t)ids->nelts > s->view->store->scan_limit) {
-            return too_many(s);
-        }
-    }
-    if (rc != SCIM_KV_OK && rc != SCIM_KV_NOTFOUND) {
-        return scim_store_error(s->view->pool, rc, "reading an index");
-    }
-    qsort(ids->elts, (size_t)ids->nelts, sizeof(scim_id), compare_ids);
+    qsort(all, (size_t)ids->nelts, sizeof(*all), compare_ids);
     for (i = 0; i < ids->nelts; i++) {
-        scim_id *all = (scim_id *)ids->elts;
-
         if (!kept || scim_id_compare(&all[kept - 1], &all[i])) {
             all[kept++] = all[i];
         }
     }
     ids->nelts = kept;
-    return NULL;
 }
 
 static const scim_error *walk_source(search *s, const source *from)
 {
     apr_array_header_t *ids = apr_array_make(s->view->pool, 16, sizeof(scim_id));
+    gathering g = {from, ids, s->view->store->scan_limit};
+    scim_kv_rc rc;
     int i;
 
     if (from->kind == SOURCE_NOTHING) {
@@ -502,11 +608,32 @@ static const scim_error *walk_source(search *s, const source *from)
     if (from->kind == SOURCE_ID) {
         return consider_id(s, &from->id);
     }
-    SCIM_ERR(gather(ids, s, from));
+    rc = each_row(s, from, gather_row, &g);
+    if (rc == SCIM_KV_REFUSED) {
+        return too_many(s);
+    }
+    SCIM_ERR(scim_store_error(s->view->pool, rc, "reading an index"));
+    sort_ids(ids);
     for (i = 0; i < ids->nelts; i++) {
         SCIM_ERR(consider_id(s, &APR_ARRAY_IDX(ids, i, scim_id)));
     }
     return NULL;
+}
+
+static const scim_error *answer(search *s)
+{
+    source from = {.kind = SOURCE_SCAN};
+    apr_uint64_t best = APR_UINT64_MAX;
+
+    if (!s->query->filter) {
+        return list_page(s);
+    }
+    plan(&from, &best, s, s->query->filter);
+    if (from.kind == SOURCE_SCAN) {
+        return walk_records(s, 0, APR_UINT64_MAX, consider);
+    }
+    s->exact = from.exact && s->query->filter->kind != SCIM_FILTER_AND;
+    return walk_source(s, &from);
 }
 
 const scim_error *scim_resource_query(apr_uint64_t *total, scim_view *view,
@@ -514,21 +641,11 @@ const scim_error *scim_resource_query(apr_uint64_t *total, scim_view *view,
                                       scim_record_fn found, void *baton)
 {
     search s = {.view = view, .tenant = tenant, .type = store_type(view->store, query->type),
-                .query = query, .found = found, .baton = baton, .exact = !query->filter};
-    source from = {.kind = SOURCE_SCAN};
-    apr_uint64_t best = APR_UINT64_MAX;
+                .query = query, .found = found, .baton = baton};
     const scim_error *err;
 
     apr_pool_create(&s.scratch, view->pool);
-    if (query->filter) {
-        plan(&from, &best, &s, query->filter);
-    }
-    if (from.kind == SOURCE_SCAN) {
-        err = walk_records(&s);
-    } else {
-        s.exact = from.exact && query->filter->kind != SCIM_FILTER_AND;
-        err = walk_source(&s, &from);
-    }
+    err = answer(&s);
     apr_pool_destroy(s.scratch);
     *total = s.total;
     return err;

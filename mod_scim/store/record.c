@@ -140,8 +140,28 @@ scim_kv_rc record_read(record_head *out, scim_kv_txn *txn, const scim_key *key)
     return record_decode(out, scim_key_slice(key), value) ? SCIM_KV_OK : SCIM_KV_CORRUPT;
 }
 
-void record_fill(scim_record *out, scim_kv_txn *txn, const scim_tenant *tenant,
-                 const type_def *type, const scim_id *id, const record_head *head)
+/* A group's version and time count the changes of its membership too. */
+static scim_kv_rc add_membership(scim_record *out, scim_kv_txn *txn, const scim_tenant *tenant)
+{
+    apr_int64_t changes, changed;
+    scim_key key;
+    scim_kv_rc rc;
+
+    counter_key_group(&key, tenant, COUNTER_REVISION, &out->id);
+    rc = counter_read(&changes, txn, &key);
+    if (rc == SCIM_KV_OK) {
+        counter_key_group(&key, tenant, COUNTER_MODIFIED, &out->id);
+        rc = counter_read(&changed, txn, &key);
+    }
+    if (rc == SCIM_KV_OK) {
+        out->version += (apr_uint64_t)changes;
+        out->modified = changed > out->modified ? changed : out->modified;
+    }
+    return rc;
+}
+
+scim_kv_rc record_fill(scim_record *out, scim_kv_txn *txn, const scim_tenant *tenant,
+                       const type_def *type, const scim_id *id, const record_head *head)
 {
     out->id = *id;
     out->type = type->type;
@@ -152,35 +172,27 @@ void record_fill(scim_record *out, scim_kv_txn *txn, const scim_tenant *tenant,
     out->display_len = head->display_len;
     out->json = head->json;
     out->json_len = head->json_len;
-    if (type->type->members) {
-        scim_key key;
-        apr_time_t changed;
-
-        counter_key_group(&key, tenant, COUNTER_REVISION, id);
-        out->version += (apr_uint64_t)counter_read(txn, &key);
-        counter_key_group(&key, tenant, COUNTER_MODIFIED, id);
-        changed = counter_read(txn, &key);
-        if (changed > out->modified) {
-            out->modified = changed;
-        }
-    }
+    return type->type->members ? add_membership(out, txn, tenant) : SCIM_KV_OK;
 }
 
-const type_def *record_find(scim_store *store, scim_kv_txn *txn, const scim_tenant *tenant,
-                            const scim_id *id)
+scim_kv_rc record_find(const type_def **out, const scim_store *store, scim_kv_txn *txn,
+                       const scim_tenant *tenant, const scim_id *id)
 {
+    scim_kv_rc rc = SCIM_KV_NOTFOUND;
     int i;
 
-    for (i = 0; i < store->types_count; i++) {
+    *out = NULL;
+    for (i = 0; i < store->types_count && rc == SCIM_KV_NOTFOUND; i++) {
         scim_key key;
         scim_slice value;
 
         record_key(&key, tenant, &store->types[i], id);
-        if (scim_kv_get(txn, scim_key_slice(&key), &value) == SCIM_KV_OK) {
-            return &store->types[i];
+        rc = scim_kv_get(txn, scim_key_slice(&key), &value);
+        if (rc == SCIM_KV_OK) {
+            *out = &store->types[i];
         }
     }
-    return NULL;
+    return rc == SCIM_KV_NOTFOUND ? SCIM_KV_OK : rc;
 }
 
 static void counter_prefix(scim_key *key, const scim_tenant *tenant, store_counter which)
@@ -205,12 +217,18 @@ void counter_key_group(scim_key *key, const scim_tenant *tenant, store_counter w
     scim_key_id(key, group);
 }
 
-apr_int64_t counter_read(scim_kv_txn *txn, const scim_key *key)
+scim_kv_rc counter_read(apr_int64_t *out, scim_kv_txn *txn, const scim_key *key)
 {
     scim_slice value;
+    scim_kv_rc rc = scim_kv_get(txn, scim_key_slice(key), &value);
 
-    if (scim_kv_get(txn, scim_key_slice(key), &value) != SCIM_KV_OK || value.len != 8) {
-        return 0;
+    *out = 0;
+    if (rc != SCIM_KV_OK) {
+        return rc == SCIM_KV_NOTFOUND ? SCIM_KV_OK : rc;
     }
-    return scim_kv_counter(value);
+    if (value.len != 8) {
+        return SCIM_KV_CORRUPT;
+    }
+    *out = scim_kv_counter(value);
+    return SCIM_KV_OK;
 }

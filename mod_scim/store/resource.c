@@ -11,6 +11,7 @@
  */
 #include <string.h>
 
+#include <apr_hash.h>
 #include <apr_strings.h>
 
 #include "scim/etag.h"
@@ -62,6 +63,7 @@ typedef struct mutation {
     const scim_error *error;
     record_plan *plan;          /* NULL: the record itself stays as it is */
     apr_array_header_t *others; /* of record_plan: records that referred to a deleted one */
+    apr_array_header_t *referrers; /* of unsigned char[REFERRER_LEN]: the rows that say so */
     member_plan *members;       /* or NULL */
     apr_uint64_t revision;      /* of the record, expected */
     apr_int64_t membership;     /* likewise of its membership, where it matters, else -1 */
@@ -71,6 +73,7 @@ typedef struct mutation {
     /* what applying found */
     const index_row *conflict; /* REFUSED: the row that is taken */
     bool changed;
+    bool members_changed;
     scim_id made;
     apr_uint64_t version;
     apr_time_t modified;
@@ -128,67 +131,45 @@ static record_plan *plan_record(mutation *m, write_kind kind, const type_def *ty
     return plan;
 }
 
-/* References to nothing, unless they are allowed or were there before. */
-static const scim_error *check_references(mutation *m, scim_view *view)
+/* Where the new references of a plan lead, to be compared while applying: it
+ * is what their $ref was made of. */
+static const scim_error *note_targets(const mutation *m, const scim_view *view,
+                                      record_plan *plan)
 {
     int i;
 
-    for (i = 0; i < m->plan->add->nelts; i++) {
-        const index_row *row = &APR_ARRAY_IDX(m->plan->add, i, index_row);
+    for (i = 0; i < plan->add->nelts; i++) {
+        index_row *row = &APR_ARRAY_IDX(plan->add, i, index_row);
 
-        if (row->def->kind == INDEX_REFERENCE && !m->lenient
-            && !m->tenant->policy.dangling_references
-            && !record_find(m->store, view->txn, m->tenant, &row->target)) {
-            return scim_error_make(m->result_pool, SCIM_E_INVALID_VALUE,
-                                   "%s.value: there is no user with the id \"%s\"",
-                                   row->def->name, row->text);
+        if (row->def->kind == INDEX_REFERENCE) {
+            scim_kv_rc rc = reference_target(&row->found, m->store, view->txn, m->tenant,
+                                             row->def, &row->target);
+
+            SCIM_ERR(scim_store_error(m->result_pool, rc, "following a reference"));
         }
     }
     return NULL;
 }
 
-/* A reference shows where it leads: $ref relative to the base of the service
- * (RFC 7643 section 2.3.7), for as long as its target is there. */
-static void resolve_reference(mutation *m, scim_view *view, json_t *value)
+/* Plans what a client wants stored. */
+static const scim_error *plan_draft(mutation *m, scim_view *view, write_kind kind,
+                                    const record_head *old, const json_t *before, json_t *after)
 {
-    const char *text = json_string_value(json_object_get(value, "value"));
-    const type_def *type = NULL;
-    scim_id id;
-
-    if (text && scim_id_parse(&id, text)) {
-        type = record_find(m->store, view->txn, m->tenant, &id);
+    m->plan = plan_record(m, kind, m->type, &m->id, old, before, after);
+    if (record_size(&m->plan->head) > SCIM_KV_MAX_VALUE) {
+        return scim_error_make(m->result_pool, SCIM_E_TOO_LARGE,
+                               "The %s would have %" APR_SIZE_T_FMT " bytes; at most %d are "
+                               "stored",
+                               m->type->type->name, m->plan->head.json_len, SCIM_KV_MAX_VALUE);
     }
-    if (type) {
-        json_object_set_new(value, "$ref",
-                            json_string(apr_pstrcat(m->pool, type->type->endpoint + 1, "/",
-                                                    text, NULL)));
-    } else if (text) {
-        json_object_del(value, "$ref");
-    }
+    scim_validate_changes(m->names, before, after);
+    return note_targets(m, view, m->plan);
 }
 
-static void resolve_references(mutation *m, scim_view *view, json_t *json)
+/* Whether references may lead nowhere. */
+static bool loose(const mutation *m)
 {
-    int i;
-
-    for (i = 0; i < m->store->indexes_count; i++) {
-        const index_def *def = &m->store->indexes[i];
-        json_t *value, *element;
-        size_t e;
-
-        if (def->kind != INDEX_REFERENCE || def->type != m->type->type) {
-            continue;
-        }
-        value = def->path.extension ? json_object_get(json, def->path.extension->urn) : json;
-        value = json_object_get(value, def->path.attribute->name);
-        if (json_is_array(value)) {
-            json_array_foreach(value, e, element) {
-                resolve_reference(m, view, element);
-            }
-        } else if (json_is_object(value)) {
-            resolve_reference(m, view, value);
-        }
-    }
+    return m->lenient || m->tenant->policy.dangling_references;
 }
 
 static const scim_error *plan_members(mutation *m, scim_view *view, const scim_draft *draft,
@@ -203,22 +184,20 @@ static const scim_error *plan_members(mutation *m, scim_view *view, const scim_d
         scim_key key;
 
         counter_key_group(&key, m->tenant, COUNTER_REVISION, group);
-        m->membership = counter_read(view->txn, &key);
+        SCIM_ERR(scim_store_error(m->result_pool,
+                                  counter_read(&m->membership, view->txn, &key),
+                                  "reading members"));
     }
     return NULL;
 }
 
 static const scim_error *prepare_create(mutation *m, scim_view *view)
 {
-    static const scim_id none;
     json_t *json = scim_json_adopt(json_deep_copy(m->draft->json), m->pool);
 
-    resolve_references(m, view, json);
-    m->plan = plan_record(m, WRITE_CREATE, m->type, &none, NULL, NULL, json);
-    SCIM_ERR(check_references(m, view));
-    SCIM_ERR(plan_members(m, view, m->draft, NULL));
-    scim_validate_changes(m->names, NULL, json);
-    return NULL;
+    SCIM_ERR(reference_resolve(view, m->tenant, m->type->type, json, NULL, loose(m)));
+    SCIM_ERR(plan_draft(m, view, WRITE_CREATE, NULL, NULL, json));
+    return plan_members(m, view, m->draft, NULL);
 }
 
 static const scim_error *read_existing(mutation *m, scim_view *view, record_head *head)
@@ -231,21 +210,31 @@ static const scim_error *read_existing(mutation *m, scim_view *view, record_head
     if (rc == SCIM_KV_NOTFOUND) {
         return not_found(m);
     }
+    SCIM_ERR(scim_store_error(m->result_pool, rc, "reading a resource"));
     m->revision = head->revision;
-    return scim_store_error(m->result_pool, rc, "reading a resource");
+    return NULL;
+}
+
+static const scim_error *fill(scim_record *out, const mutation *m, const scim_view *view,
+                              const record_head *head)
+{
+    return scim_store_error(m->result_pool,
+                            record_fill(out, view->txn, m->tenant, m->type, &m->id, head),
+                            "reading a resource");
 }
 
 /* What a change that changes nothing, or only membership, answers with. */
-static void keep_existing(mutation *m, scim_view *view, const record_head *head)
+static const scim_error *keep_existing(mutation *m, scim_view *view, const record_head *head)
 {
     scim_record record;
 
-    record_fill(&record, view->txn, m->tenant, m->type, &m->id, head);
+    SCIM_ERR(fill(&record, m, view, head));
     m->version = record.version;
     m->modified = record.modified;
     m->head = *head;
     m->head.json = apr_pstrmemdup(m->pool, head->json, head->json_len);
     m->head.display = apr_pstrmemdup(m->pool, head->display, head->display_len);
+    return NULL;
 }
 
 static const scim_error *check_precondition(mutation *m, scim_view *view,
@@ -257,7 +246,7 @@ static const scim_error *check_precondition(mutation *m, scim_view *view,
     if (!m->precondition || !m->precondition->if_match) {
         return NULL;
     }
-    record_fill(&record, view->txn, m->tenant, m->type, &m->id, head);
+    SCIM_ERR(fill(&record, m, view, head));
     if (!scim_etag_match(m->precondition->if_match, record.version)) {
         return scim_error_make(m->result_pool, SCIM_E_PRECONDITION_FAILED,
                                "The %s has changed: If-Match names another version than its "
@@ -266,8 +255,8 @@ static const scim_error *check_precondition(mutation *m, scim_view *view,
                                scim_etag_make(record.version, m->result_pool));
     }
     counter_key_group(&key, m->tenant, COUNTER_REVISION, &m->id);
-    m->membership = counter_read(view->txn, &key);
-    return NULL;
+    return scim_store_error(m->result_pool, counter_read(&m->membership, view->txn, &key),
+                            "reading members");
 }
 
 static json_t *parse_record(const record_head *head, apr_pool_t *pool)
@@ -288,35 +277,12 @@ static const scim_error *prepare_change(mutation *m, scim_view *view)
         return scim_store_error(m->result_pool, SCIM_KV_CORRUPT, "parsing a resource");
     }
     SCIM_ERR(m->draft_fn(&draft, before, m->baton, m->result_pool));
-    resolve_references(m, view, draft.json);
+    SCIM_ERR(reference_resolve(view, m->tenant, m->type->type, draft.json, before, loose(m)));
     if (!json_equal(before, draft.json)) {
-        m->plan = plan_record(m, WRITE_CHANGE, m->type, &m->id, &head, before, draft.json);
-        SCIM_ERR(check_references(m, view));
-        scim_validate_changes(m->names, before, draft.json);
+        SCIM_ERR(plan_draft(m, view, WRITE_CHANGE, &head, before, draft.json));
     }
-    keep_existing(m, view, &head);
+    SCIM_ERR(keep_existing(m, view, &head));
     return plan_members(m, view, &draft, &m->id);
-}
-
-/* The reference attribute that def is for, taken out of a copy of json. */
-static void drop_reference(json_t *json, const index_def *def, const char *target)
-{
-    json_t *holder =
-        def->path.extension ? json_object_get(json, def->path.extension->urn) : json;
-    json_t *value = json_object_get(holder, def->path.attribute->name);
-    size_t i;
-
-    if (!json_is_array(value)) {
-        json_object_del(holder, def->path.attribute->name);
-        return;
-    }
-    for (i = json_array_size(value); i-- > 0;) {
-        const char *text = scim_json_string(json_array_get(value, i), "value");
-
-        if (text && !strcmp(text, target)) {
-            json_array_remove(value, i);
-        }
-    }
 }
 
 static const index_def *index_numbered(const scim_store *store, apr_uint16_t number)
@@ -331,23 +297,11 @@ static const index_def *index_numbered(const scim_store *store, apr_uint16_t num
     return NULL;
 }
 
-/* A row of table f behind its prefix: index number, source. */
-static bool referrer(scim_slice rest, const scim_store *store, const index_def **def,
-                     scim_id *source)
-{
-    if (rest.len != 2 + sizeof(source->bytes)) {
-        return false;
-    }
-    *def = index_numbered(store, store_get_u16(rest.data));
-    memcpy(source->bytes, (const char *)rest.data + 2, sizeof(source->bytes));
-    return *def != NULL;
-}
-
-static const scim_error *plan_referrer(mutation *m, scim_view *view, const index_def *def,
+static const scim_error *plan_referrer(mutation *m, scim_view *view,
+                                       const scim_resource_type *referring,
                                        const scim_id *source)
 {
-    const type_def *type = store_type(m->store, def->type);
-    char target[SCIM_ID_TEXT + 1];
+    const type_def *type = store_type(m->store, referring);
     record_head head;
     json_t *before, *after;
     scim_key key;
@@ -356,40 +310,48 @@ static const scim_error *plan_referrer(mutation *m, scim_view *view, const index
     record_key(&key, m->tenant, type, source);
     rc = record_read(&head, view->txn, &key);
     if (rc != SCIM_KV_OK) {
-        return scim_store_error(m->result_pool, SCIM_KV_CORRUPT, "reading a referring resource");
+        rc = rc == SCIM_KV_NOTFOUND ? SCIM_KV_CORRUPT : rc;
+        return scim_store_error(m->result_pool, rc, "reading a referring resource");
     }
     before = parse_record(&head, m->pool);
     after = before ? scim_json_adopt(json_deep_copy(before), m->pool) : NULL;
     if (!after) {
         return scim_store_error(m->result_pool, SCIM_KV_CORRUPT, "parsing a referring resource");
     }
-    drop_reference(after, def, scim_id_format(&m->id, target));
-    SCIM_ERR(scim_validate_whole(after, def->type, m->pool));
+    reference_drop(after, m->store, referring, &m->id);
     APR_ARRAY_PUSH(m->others, record_plan) =
         *plan_record(m, WRITE_CHANGE, type, source, &head, before, after);
     return NULL;
 }
 
+static scim_kv_rc note_referrer(const unsigned char *referrer, void *baton)
+{
+    mutation *m = baton;
+
+    memcpy(apr_array_push(m->referrers), referrer, REFERRER_LEN);
+    return SCIM_KV_OK;
+}
+
+/* One plan for each resource that refers to this one, through however many of
+ * its attributes.  The attribute may be one that no schema has any more: what
+ * it says is shown nowhere, and stays. */
 static const scim_error *plan_referrers(mutation *m, scim_view *view)
 {
-    scim_kv_cursor *cursor = scim_kv_cursor_open(view->txn);
-    scim_key from;
-    scim_slice key, rest;
-    scim_kv_rc rc;
+    apr_hash_t *planned = apr_hash_make(m->pool);
+    int i;
 
-    member_prefix(&from, SCIM_TABLE_REFERS, m->tenant, &m->id);
-    for (rc = scim_kv_seek(cursor, scim_key_slice(&from), &key, NULL);
-         rc == SCIM_KV_OK && scim_key_has_prefix(key, &from, &rest);
-         rc = scim_kv_next(cursor, &key, NULL)) {
-        const index_def *def;
+    SCIM_ERR(scim_store_error(m->result_pool,
+                              reference_each(view->txn, m->tenant, &m->id, note_referrer, m),
+                              "reading references"));
+    for (i = 0; i < m->referrers->nelts; i++) {
+        unsigned char *row = (unsigned char *)m->referrers->elts + i * REFERRER_LEN;
+        const index_def *def = index_numbered(m->store, store_get_u16(row));
         scim_id source;
 
-        if (!referrer(rest, m->store, &def, &source)) {
-            return scim_store_error(m->result_pool, SCIM_KV_CORRUPT, "reading references");
-        }
-        /* Who refers to itself goes with itself. */
-        if (scim_id_compare(&source, &m->id)) {
-            SCIM_ERR(plan_referrer(m, view, def, &source));
+        memcpy(source.bytes, row + 2, sizeof(source.bytes));
+        if (def && !apr_hash_get(planned, row + 2, sizeof(source.bytes))) {
+            apr_hash_set(planned, row + 2, sizeof(source.bytes), row);
+            SCIM_ERR(plan_referrer(m, view, def->type, &source));
         }
     }
     return NULL;
@@ -417,10 +379,11 @@ static const scim_error *prepare(scim_view *view, void *baton)
 
     m->plan = NULL;
     m->others = apr_array_make(m->pool, 1, sizeof(record_plan));
+    m->referrers = apr_array_make(m->pool, 1, REFERRER_LEN);
     m->members = NULL;
     m->membership = -1;
     m->names = apr_array_make(m->result_pool, 4, sizeof(const char *));
-    m->changed = false;
+    m->changed = m->members_changed = false;
     m->made = m->id;
     switch (m->kind) {
     case MUTATION_CREATE:
@@ -434,10 +397,11 @@ static const scim_error *prepare(scim_view *view, void *baton)
 
 /* Applying: checks */
 
-/* Whether a value that must be unique is another resource's. */
-static scim_kv_rc check_unique(const mutation *m, scim_kv_txn *txn, const record_plan *plan,
-                               const index_row *row)
+/* EXISTS where a value that must be unique is another resource's: rows to be
+ * added are none that the resource has. */
+static scim_kv_rc check_unique(scim_kv_txn *txn, const index_row *row)
 {
+    scim_kv_cursor *cursor;
     scim_slice value, key, rest;
     scim_key prefix;
     scim_kv_rc rc;
@@ -448,19 +412,16 @@ static scim_kv_rc check_unique(const mutation *m, scim_kv_txn *txn, const record
     }
     prefix.len = 0;
     scim_key_bytes(&prefix, row->key.data, row->key.len);
-    rc = scim_kv_seek(scim_kv_cursor_open(txn), row->key, &key, NULL);
-    if (rc == SCIM_KV_NOTFOUND) {
-        return SCIM_KV_OK;
+    cursor = scim_kv_cursor_open(txn);
+    for (rc = scim_kv_seek(cursor, row->key, &key, NULL);
+         rc == SCIM_KV_OK && scim_key_has_prefix(key, &prefix, &rest);
+         rc = scim_kv_next(cursor, &key, NULL)) {
+        /* More than an id behind the value: the digest of a longer one. */
+        if (rest.len == sizeof(scim_id)) {
+            return SCIM_KV_EXISTS;
+        }
     }
-    if (rc != SCIM_KV_OK) {
-        return rc;
-    }
-    if (!scim_key_has_prefix(key, &prefix, &rest) || rest.len != sizeof(plan->id.bytes)
-        || (plan->kind != WRITE_CREATE
-            && !memcmp(rest.data, plan->id.bytes, sizeof(plan->id.bytes)))) {
-        return SCIM_KV_OK;
-    }
-    return SCIM_KV_EXISTS;
+    return rc == SCIM_KV_NOTFOUND ? SCIM_KV_OK : rc;
 }
 
 static bool must_be_unique(const mutation *m, const index_row *row)
@@ -469,30 +430,35 @@ static bool must_be_unique(const mutation *m, const index_row *row)
            || (row->def->unique_by_policy && m->tenant->policy.unique_group_names);
 }
 
+/* A reference must still lead where it led while preparing. */
+static scim_kv_rc check_target(const mutation *m, scim_kv_txn *txn, const index_row *row)
+{
+    const type_def *found;
+    scim_kv_rc rc =
+        reference_target(&found, m->store, txn, m->tenant, row->def, &row->target);
+
+    return rc == SCIM_KV_OK && found != row->found ? SCIM_KV_STALE : rc;
+}
+
 static scim_kv_rc check_rows(mutation *m, scim_kv_txn *txn, const record_plan *plan)
 {
+    scim_kv_rc rc = SCIM_KV_OK;
     int i;
 
-    for (i = 0; i < plan->add->nelts; i++) {
+    for (i = 0; i < plan->add->nelts && rc == SCIM_KV_OK; i++) {
         const index_row *row = &APR_ARRAY_IDX(plan->add, i, index_row);
 
         if (must_be_unique(m, row)) {
-            scim_kv_rc rc = check_unique(m, txn, plan, row);
-
-            if (rc == SCIM_KV_EXISTS) {
-                m->conflict = row;
-                return SCIM_KV_REFUSED;
-            }
-            if (rc != SCIM_KV_OK) {
-                return rc;
-            }
-        } else if (row->def->kind == INDEX_REFERENCE && !m->lenient
-                   && !m->tenant->policy.dangling_references
-                   && !record_find(m->store, txn, m->tenant, &row->target)) {
-            return SCIM_KV_STALE;
+            rc = check_unique(txn, row);
+        } else if (row->def->kind == INDEX_REFERENCE) {
+            rc = check_target(m, txn, row);
+        }
+        if (rc == SCIM_KV_EXISTS) {
+            m->conflict = row;
+            rc = SCIM_KV_REFUSED;
         }
     }
-    return SCIM_KV_OK;
+    return rc;
 }
 
 static scim_kv_rc check_other(mutation *m, scim_kv_txn *txn, const record_plan *plan)
@@ -506,41 +472,33 @@ static scim_kv_rc check_other(mutation *m, scim_kv_txn *txn, const record_plan *
     if (rc == SCIM_KV_NOTFOUND || (rc == SCIM_KV_OK && head.revision != plan->head.revision)) {
         return SCIM_KV_STALE;
     }
-    return rc == SCIM_KV_OK ? check_rows(m, txn, plan) : rc;
+    return rc;
+}
+
+typedef struct comparing {
+    const apr_array_header_t *planned;
+    int seen;
+} comparing;
+
+static scim_kv_rc compare_referrer(const unsigned char *referrer, void *baton)
+{
+    comparing *c = baton;
+
+    if (c->seen >= c->planned->nelts
+        || memcmp(c->planned->elts + c->seen * REFERRER_LEN, referrer, REFERRER_LEN)) {
+        return SCIM_KV_STALE;
+    }
+    c->seen++;
+    return SCIM_KV_OK;
 }
 
 /* The references to what is deleted must be those that were planned for. */
 static scim_kv_rc check_referrers(const mutation *m, scim_kv_txn *txn)
 {
-    scim_kv_cursor *cursor = scim_kv_cursor_open(txn);
-    scim_key from;
-    scim_slice key, rest;
-    scim_kv_rc rc;
-    int seen = 0;
+    comparing c = {m->referrers, 0};
+    scim_kv_rc rc = reference_each(txn, m->tenant, &m->id, compare_referrer, &c);
 
-    member_prefix(&from, SCIM_TABLE_REFERS, m->tenant, &m->id);
-    for (rc = scim_kv_seek(cursor, scim_key_slice(&from), &key, NULL);
-         rc == SCIM_KV_OK && scim_key_has_prefix(key, &from, &rest);
-         rc = scim_kv_next(cursor, &key, NULL)) {
-        const index_def *def;
-        scim_id source;
-
-        if (!referrer(rest, m->store, &def, &source)) {
-            return SCIM_KV_CORRUPT;
-        }
-        if (!scim_id_compare(&source, &m->id)) {
-            continue;
-        }
-        if (seen >= m->others->nelts
-            || scim_id_compare(&source, &APR_ARRAY_IDX(m->others, seen, record_plan).id)) {
-            return SCIM_KV_STALE;
-        }
-        seen++;
-    }
-    if (rc != SCIM_KV_OK && rc != SCIM_KV_NOTFOUND) {
-        return rc;
-    }
-    return seen == m->others->nelts ? SCIM_KV_OK : SCIM_KV_STALE;
+    return rc == SCIM_KV_OK && c.seen != c.planned->nelts ? SCIM_KV_STALE : rc;
 }
 
 /* The resource itself, whether its record is to be written or only edges. */
@@ -559,20 +517,20 @@ static scim_kv_rc check_existing(const mutation *m, scim_kv_txn *txn)
         return SCIM_KV_STALE;
     }
     if (rc == SCIM_KV_OK && m->membership >= 0) {
+        apr_int64_t membership;
+
         counter_key_group(&key, m->tenant, COUNTER_REVISION, &m->id);
-        if (counter_read(txn, &key) != m->membership) {
-            return SCIM_KV_STALE;
-        }
+        rc = counter_read(&membership, txn, &key);
+        rc = rc == SCIM_KV_OK && membership != m->membership ? SCIM_KV_STALE : rc;
     }
     return rc;
 }
 
-static scim_kv_rc check_all(mutation *m, scim_kv_txn *txn, bool *members_change)
+static scim_kv_rc check_all(mutation *m, scim_kv_txn *txn)
 {
     scim_kv_rc rc = store_check_format(txn);
     int i;
 
-    *members_change = false;
     if (rc == SCIM_KV_OK) {
         rc = check_existing(m, txn);
     }
@@ -586,7 +544,8 @@ static scim_kv_rc check_all(mutation *m, scim_kv_txn *txn, bool *members_change)
         rc = check_other(m, txn, &APR_ARRAY_IDX(m->others, i, record_plan));
     }
     if (rc == SCIM_KV_OK && m->members) {
-        rc = member_plan_check(m->members, m->store, txn, m->tenant, &m->made, members_change);
+        rc = member_plan_check(m->members, m->store, txn, m->tenant, &m->made,
+                               &m->members_changed);
     }
     return rc;
 }
@@ -689,7 +648,7 @@ static scim_kv_rc mint(mutation *m, scim_kv_txn *txn)
     return scim_id_mint(&m->made, &last, m->now) ? SCIM_KV_OK : SCIM_KV_IO;
 }
 
-static scim_kv_rc write_all(mutation *m, scim_kv_txn *txn, bool members_change)
+static scim_kv_rc write_all(mutation *m, scim_kv_txn *txn)
 {
     scim_kv_rc rc = SCIM_KV_OK;
     int i;
@@ -702,7 +661,7 @@ static scim_kv_rc write_all(mutation *m, scim_kv_txn *txn, bool members_change)
 
         rc = write_plan(m, txn, plan, &plan->id);
     }
-    if (rc == SCIM_KV_OK && members_change) {
+    if (rc == SCIM_KV_OK && m->members_changed) {
         rc = member_plan_write(m->members, txn, m->tenant, &m->made, m->now);
     }
     if (rc == SCIM_KV_OK && m->kind == MUTATION_DELETE) {
@@ -712,40 +671,39 @@ static scim_kv_rc write_all(mutation *m, scim_kv_txn *txn, bool members_change)
 }
 
 /* What the resource is after the writes of this transaction. */
-static void note_result(mutation *m, scim_kv_txn *txn)
+static scim_kv_rc note_result(mutation *m, scim_kv_txn *txn)
 {
     record_head head = m->plan ? m->plan->head : m->head;
     scim_record record;
+    scim_kv_rc rc;
 
     head.revision += m->plan != NULL;
-    record_fill(&record, txn, m->tenant, m->type, &m->made, &head);
+    rc = record_fill(&record, txn, m->tenant, m->type, &m->made, &head);
     m->version = record.version;
     m->modified = record.modified;
+    return rc;
 }
 
 static scim_kv_rc apply(scim_kv_txn *txn, void *baton)
 {
     mutation *m = baton;
-    bool members_change;
     scim_kv_rc rc = SCIM_KV_OK;
 
     m->conflict = NULL;
+    m->members_changed = false;
     m->made = m->id;
     if (m->kind == MUTATION_CREATE) {
         rc = mint(m, txn);
     }
     if (rc == SCIM_KV_OK) {
-        rc = check_all(m, txn, &members_change);
+        rc = check_all(m, txn);
     }
     if (rc != SCIM_KV_OK) {
         return rc;
     }
-    m->changed = m->plan || members_change;
-    rc = write_all(m, txn, members_change);
-    if (rc == SCIM_KV_OK && m->changed && m->kind != MUTATION_DELETE) {
-        note_result(m, txn);
-    }
-    return rc;
+    m->changed = m->plan || m->members_changed;
+    rc = write_all(m, txn);
+    return rc == SCIM_KV_OK && m->kind != MUTATION_DELETE ? note_result(m, txn) : rc;
 }
 
 /* The last resort: prepared and applied under the lock. */
@@ -803,8 +761,7 @@ static void finish(scim_change *out, mutation *m)
 
     out->changed = m->changed;
     out->names = m->names;
-    if (m->changed && m->members
-        && (m->members->adds->nelts || m->members->removes->nelts)) {
+    if (m->members_changed) {
         APR_ARRAY_PUSH(out->names, const char *) = m->type->type->members->name;
     }
     out->record.id = m->made;
@@ -882,6 +839,6 @@ const scim_error *scim_resource_get(scim_record *out, scim_view *view,
     if (rc != SCIM_KV_OK) {
         return scim_store_error(view->pool, rc, "reading a resource");
     }
-    record_fill(out, view->txn, tenant, def, id, &head);
-    return NULL;
+    return scim_store_error(view->pool, record_fill(out, view->txn, tenant, def, id, &head),
+                            "reading a resource");
 }

@@ -195,6 +195,9 @@ static scim_kv_rc highest_number(scim_kv_txn *txn, const char *prefix, apr_uint1
             *out = number;
         }
     }
+    if (*out == APR_UINT16_MAX) {
+        return SCIM_KV_FULL;
+    }
     return rc == SCIM_KV_NOTFOUND ? SCIM_KV_OK : rc;
 }
 
@@ -265,60 +268,20 @@ static bool is_empty(scim_kv_txn *txn)
     scim_kv_cursor *cursor = scim_kv_cursor_open(txn);
     scim_slice key;
 
-    return scim_kv_seek(cursor, (scim_slice){"", 1}, &key, NULL) == SCIM_KV_NOTFOUND;
+    return scim_kv_seek(cursor, (scim_slice){"", 0}, &key, NULL) == SCIM_KV_NOTFOUND;
 }
 
 typedef struct opening {
     scim_store *store;
+    const char *url;
     apr_uint32_t format;
     const char *unicode;
     apr_pool_t *pool;
 } opening;
 
-static scim_kv_rc write_new(scim_kv_txn *txn, opening *o)
+/* REFUSED where the store is another version's. */
+static scim_kv_rc check_identity(scim_kv_txn *txn, opening *o)
 {
-    const char *unicode = scim_text_unicode_version();
-    unsigned char bytes[16];
-    scim_key key;
-    scim_kv_rc rc;
-
-    store_put_u32(bytes, SCIM_STORE_FORMAT);
-    system_key(&key, "format");
-    rc = put_sealed(txn, &key, bytes, 4);
-    if (rc == SCIM_KV_OK) {
-        system_key(&key, "unicode");
-        rc = put_sealed(txn, &key, unicode, strlen(unicode));
-    }
-    if (rc == SCIM_KV_OK) {
-        if (apr_generate_random_bytes(bytes, sizeof(bytes)) != APR_SUCCESS) {
-            return SCIM_KV_IO;
-        }
-        system_key(&key, "instance");
-        rc = put_sealed(txn, &key, bytes, sizeof(bytes));
-    }
-    return rc;
-}
-
-/* Runs exclusively: the error of a store that is not ours must be told before
- * anything is written. */
-static scim_kv_rc open_create(scim_kv_txn *txn, void *baton)
-{
-    opening *o = baton;
-    scim_kv_rc rc = read_format(txn, &o->format);
-
-    if (rc == SCIM_KV_NOTFOUND && is_empty(txn)) {
-        rc = write_new(txn, o);
-        o->format = SCIM_STORE_FORMAT;
-    }
-    if (rc != SCIM_KV_OK || o->format != SCIM_STORE_FORMAT) {
-        return rc == SCIM_KV_OK ? SCIM_KV_REFUSED : rc;
-    }
-    return read_numbers(txn, o->store);
-}
-
-static scim_kv_rc open_read(scim_kv_txn *txn, void *baton)
-{
-    opening *o = baton;
     scim_key key;
     scim_slice rest;
     scim_kv_rc rc = read_format(txn, &o->format);
@@ -332,30 +295,88 @@ static scim_kv_rc open_read(scim_kv_txn *txn, void *baton)
         return rc;
     }
     o->unicode = apr_pstrmemdup(o->pool, rest.data, rest.len);
-    return read_numbers(txn, o->store);
+    return strcmp(o->unicode, scim_text_unicode_version()) ? SCIM_KV_REFUSED : SCIM_KV_OK;
 }
 
-static const scim_error *explain_open(const opening *o, scim_kv_rc rc, const char *url)
+static scim_kv_rc write_new(scim_kv_txn *txn)
 {
-    static const char *const detail = "The directory is not available";
+    const char *unicode = scim_text_unicode_version();
+    unsigned char format[4], instance[16];
+    scim_key key;
+    scim_kv_rc rc;
 
+    if (apr_generate_random_bytes(instance, sizeof(instance)) != APR_SUCCESS) {
+        return SCIM_KV_IO;
+    }
+    store_put_u32(format, SCIM_STORE_FORMAT);
+    system_key(&key, "format");
+    rc = put_sealed(txn, &key, format, sizeof(format));
+    if (rc == SCIM_KV_OK) {
+        system_key(&key, "unicode");
+        rc = put_sealed(txn, &key, unicode, strlen(unicode));
+    }
+    if (rc == SCIM_KV_OK) {
+        system_key(&key, "instance");
+        rc = put_sealed(txn, &key, instance, sizeof(instance));
+    }
+    return rc;
+}
+
+/* Runs exclusively: the error of a store that is not ours must be told before
+ * anything is written. */
+static scim_kv_rc open_create(scim_kv_txn *txn, void *baton)
+{
+    opening *o = baton;
+    scim_kv_rc rc = check_identity(txn, o);
+
+    if (rc == SCIM_KV_NOTFOUND && is_empty(txn)) {
+        rc = write_new(txn);
+    }
+    return rc == SCIM_KV_OK ? read_numbers(txn, o->store) : rc;
+}
+
+static scim_kv_rc open_read(scim_kv_txn *txn, void *baton)
+{
+    opening *o = baton;
+    scim_kv_rc rc = check_identity(txn, o);
+
+    return rc == SCIM_KV_OK ? read_numbers(txn, o->store) : rc;
+}
+
+static const scim_error *unavailable(apr_pool_t *pool, const char *cause)
+{
+    return scim_error_system(pool, SCIM_E_UNAVAILABLE, APR_SUCCESS,
+                             "The directory is not available", "%s", cause);
+}
+
+static const char *explain_refusal(const opening *o)
+{
+    if (o->format != SCIM_STORE_FORMAT) {
+        return apr_psprintf(o->pool,
+                            "%s has store format %u, this mod_scim reads format %d: "
+                            "install the version that wrote it",
+                            o->url, o->format, SCIM_STORE_FORMAT);
+    }
+    return apr_psprintf(o->pool,
+                        "%s was written with the tables of Unicode %s, this server has "
+                        "those of %s: its indexes must be rebuilt first",
+                        o->url, o->unicode, scim_text_unicode_version());
+}
+
+static const char *explain_open(const opening *o, scim_kv_rc rc)
+{
     switch (rc) {
     case SCIM_KV_REFUSED:
-        return scim_error_system(o->pool, SCIM_E_UNAVAILABLE, APR_SUCCESS, detail,
-                                 "%s has store format %u, this mod_scim reads format %d: "
-                                 "install the version that wrote it",
-                                 url, o->format, SCIM_STORE_FORMAT);
+        return explain_refusal(o);
     case SCIM_KV_NOTFOUND:
-        return scim_error_system(o->pool, SCIM_E_UNAVAILABLE, APR_SUCCESS, detail,
-                                 "%s is no mod_scim store, or one that was never initialised: "
-                                 "run \"scimctl --store %s init\", or name another path",
-                                 url, url);
+        return apr_psprintf(o->pool,
+                            "%s is no mod_scim store, or one that was never initialised: "
+                            "run \"scimctl --store %s init\", or name another path",
+                            o->url, o->url);
     case SCIM_KV_CORRUPT:
-        return scim_error_system(o->pool, SCIM_E_UNAVAILABLE, APR_SUCCESS, detail,
-                                 "%s is damaged: restore a backup", url);
+        return apr_psprintf(o->pool, "%s is damaged: restore a backup", o->url);
     default:
-        return scim_error_system(o->pool, SCIM_E_UNAVAILABLE, APR_SUCCESS, detail, "%s: %s",
-                                 url, scim_kv_strerror(rc));
+        return apr_psprintf(o->pool, "%s: %s", o->url, scim_kv_strerror(rc));
     }
 }
 
@@ -368,7 +389,7 @@ static apr_status_t free_digest(void *data)
 static const scim_error *check_open(scim_store *store, const char *url,
                                     const scim_store_options *options, apr_pool_t *pool)
 {
-    opening o = {store, 0, NULL, pool};
+    opening o = {.store = store, .url = url, .pool = pool};
     scim_kv_rc rc = scim_kv_view(store->kv, open_read, &o);
 
     /* A store that is complete is only read, so that a second writer's start
@@ -376,17 +397,7 @@ static const scim_error *check_open(scim_store *store, const char *url,
     if (rc == SCIM_KV_NOTFOUND && options->kv.create && !options->kv.read_only) {
         rc = scim_kv_update_exclusive(store->kv, open_create, &o);
     }
-    if (rc != SCIM_KV_OK) {
-        return explain_open(&o, rc, url);
-    }
-    if (o.unicode && strcmp(o.unicode, scim_text_unicode_version())) {
-        return scim_error_system(pool, SCIM_E_UNAVAILABLE, APR_SUCCESS,
-                                 "The directory is not available",
-                                 "%s was written with the tables of Unicode %s, this server has "
-                                 "those of %s: its indexes must be rebuilt first",
-                                 url, o.unicode, scim_text_unicode_version());
-    }
-    return NULL;
+    return rc == SCIM_KV_OK ? NULL : unavailable(pool, explain_open(&o, rc));
 }
 
 const scim_error *scim_store_open(scim_store **out, const char *url,
@@ -401,17 +412,13 @@ const scim_error *scim_store_open(scim_store **out, const char *url,
     store->scan_limit = options->scan_limit;
     store->sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
     if (!store->sha256) {
-        return scim_error_system(pool, SCIM_E_UNAVAILABLE, APR_SUCCESS,
-                                 "The directory is not available",
-                                 "the OpenSSL of this system offers no SHA-256");
+        return unavailable(pool, "the OpenSSL of this system offers no SHA-256");
     }
     apr_pool_cleanup_register(pool, store->sha256, free_digest, apr_pool_cleanup_null);
     make_defs(store, pool);
     rc = scim_kv_open(&store->kv, url, &options->kv, &why, pool);
     if (rc != SCIM_KV_OK) {
-        return scim_error_system(pool, SCIM_E_UNAVAILABLE, APR_SUCCESS,
-                                 "The directory is not available", "%s",
-                                 why ? why : scim_kv_strerror(rc));
+        return unavailable(pool, why ? why : scim_kv_strerror(rc));
     }
     err = check_open(store, url, options, pool);
     if (err) {

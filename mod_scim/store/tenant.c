@@ -195,14 +195,18 @@ static scim_kv_rc create(scim_kv_txn *txn, void *baton)
         return rc;
     }
     tenant_key(&key, w->tenant.name);
-    if (scim_kv_get(txn, scim_key_slice(&key), &value) == SCIM_KV_OK) {
-        return SCIM_KV_EXISTS;
+    rc = scim_kv_get(txn, scim_key_slice(&key), &value);
+    if (rc != SCIM_KV_NOTFOUND) {
+        return rc == SCIM_KV_OK ? SCIM_KV_EXISTS : rc;
     }
     scim_key_begin(&key, SCIM_TABLE_SYSTEM);
     scim_key_bytes(&key, "tenants", 7);
     rc = scim_kv_add(txn, scim_key_slice(&key), 1, &number);
     if (rc != SCIM_KV_OK) {
         return rc;
+    }
+    if (number > APR_UINT32_MAX) {
+        return SCIM_KV_FULL;
     }
     w->tenant.number = (apr_uint32_t)number;
     rc = read_default_policy(&w->tenant.policy, txn, w->pool);

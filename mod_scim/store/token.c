@@ -165,6 +165,7 @@ static void fill_identity(scim_identity *out, const token_row *row)
 const scim_error *scim_token_find(scim_token_state *state, scim_identity *out,
                                   scim_view *view, const char *token, apr_time_t now)
 {
+    const scim_error *err;
     token_row row;
     scim_slice rest;
     scim_key key;
@@ -187,14 +188,15 @@ const scim_error *scim_token_find(scim_token_state *state, scim_identity *out,
         return scim_store_error(view->pool, rc == SCIM_KV_OK ? SCIM_KV_CORRUPT : rc,
                                 "reading a token");
     }
-    SCIM_ERR(scim_tenant_find(&out->tenant, view, row.tenant_name));
-    if (out->tenant.number != row.tenant) {
+    err = scim_tenant_find(&out->tenant, view, row.tenant_name);
+    if (err) {
+        /* A stranger is told nothing of tenants. */
+        return err->code == SCIM_E_NOT_FOUND ? NULL : err;
+    }
+    if (out->tenant.number != row.tenant || row.not_before > now) {
         return NULL;
     }
     fill_identity(out, &row);
-    if (row.not_before > now) {
-        return NULL;
-    }
     *state = row.expires && row.expires <= now ? SCIM_TOKEN_EXPIRED : SCIM_TOKEN_VALID;
     return NULL;
 }
@@ -202,6 +204,7 @@ const scim_error *scim_token_find(scim_token_state *state, scim_identity *out,
 typedef struct token_write {
     scim_key key;
     token_row row;
+    const scim_error *error; /* REFUSED: why */
     apr_pool_t *pool;
 } token_write;
 
@@ -218,7 +221,8 @@ static scim_kv_rc create(scim_kv_txn *txn, void *baton)
     if (rc != SCIM_KV_OK) {
         return rc;
     }
-    if (scim_tenant_find(&tenant, &view, w->row.tenant_name)) {
+    w->error = scim_tenant_find(&tenant, &view, w->row.tenant_name);
+    if (w->error) {
         return SCIM_KV_REFUSED;
     }
     w->row.tenant = tenant.number;
@@ -247,16 +251,13 @@ const scim_error *scim_token_create(char *token, scim_store *store, const char *
     }
     w.row.hint = apr_pstrdup(result_pool, token + SCIM_TOKEN_LEN - HINT_LEN);
     rc = scim_kv_update_exclusive(store->kv, create, &w);
-    if (rc == SCIM_KV_REFUSED) {
-        return scim_error_make(result_pool, SCIM_E_NOT_FOUND, "There is no tenant \"%s\"",
-                               tenant);
-    }
-    return scim_store_error(result_pool, rc, "writing a token");
+    return rc == SCIM_KV_REFUSED ? w.error
+                                 : scim_store_error(result_pool, rc, "writing a token");
 }
 
 /* Walks all tokens of a tenant: tokens are few, and only an administrator
  * asks. */
-typedef bool (*token_fn)(scim_slice key, const token_row *row, void *baton);
+typedef scim_kv_rc (*token_fn)(scim_slice key, const token_row *row, void *baton);
 
 static scim_kv_rc each(scim_kv_txn *txn, const scim_tenant *tenant, token_fn fn, void *baton,
                        apr_pool_t *pool)
@@ -276,8 +277,12 @@ static scim_kv_rc each(scim_kv_txn *txn, const scim_tenant *tenant, token_fn fn,
         if (!store_sealed(key, value) || !decode(&row, rest, pool)) {
             return SCIM_KV_CORRUPT;
         }
-        if (row.tenant == tenant->number && !fn(key, &row, baton)) {
-            return SCIM_KV_IO;
+        if (row.tenant == tenant->number) {
+            scim_kv_rc taken = fn(key, &row, baton);
+
+            if (taken != SCIM_KV_OK) {
+                return taken;
+            }
         }
     }
     return rc == SCIM_KV_NOTFOUND ? SCIM_KV_OK : rc;
@@ -288,14 +293,14 @@ typedef struct token_listing {
     const scim_tenant *tenant;
 } token_listing;
 
-static bool list_one(scim_slice key, const token_row *row, void *baton)
+static scim_kv_rc list_one(scim_slice key, const token_row *row, void *baton)
 {
     token_listing *listing = baton;
     scim_identity *identity = apr_array_push(listing->out);
 
     identity->tenant = *listing->tenant;
     fill_identity(identity, row);
-    return true;
+    return SCIM_KV_OK;
 }
 
 const scim_error *scim_token_list(apr_array_header_t **out, scim_view *view,
@@ -318,20 +323,21 @@ typedef struct revoking {
     const char *hint;
     scim_kv_txn *txn;
     int revoked;
+    const scim_error *error; /* REFUSED: why */
     apr_pool_t *pool;
 } revoking;
 
-static bool revoke_one(scim_slice key, const token_row *row, void *baton)
+static scim_kv_rc revoke_one(scim_slice key, const token_row *row, void *baton)
 {
     revoking *r = baton;
     char copy[SCIM_KV_MAX_KEY];
 
     if (strcmp(row->connection, r->connection) || (r->hint && strcmp(row->hint, r->hint))) {
-        return true;
+        return SCIM_KV_OK;
     }
     memcpy(copy, key.data, key.len);
     r->revoked++;
-    return scim_kv_del(r->txn, (scim_slice){copy, key.len}) == SCIM_KV_OK;
+    return scim_kv_del(r->txn, (scim_slice){copy, key.len});
 }
 
 static scim_kv_rc revoke_all(scim_kv_txn *txn, void *baton)
@@ -344,7 +350,8 @@ static scim_kv_rc revoke_all(scim_kv_txn *txn, void *baton)
     if (rc != SCIM_KV_OK) {
         return rc;
     }
-    if (scim_tenant_find(&tenant, &view, r->tenant)) {
+    r->error = scim_tenant_find(&tenant, &view, r->tenant);
+    if (r->error) {
         return SCIM_KV_REFUSED;
     }
     r->txn = txn;
@@ -355,15 +362,12 @@ const scim_error *scim_token_revoke(int *revoked, scim_store *store, const char 
                                     const char *connection, const char *hint,
                                     apr_pool_t *result_pool)
 {
-    revoking r = {tenant, connection, hint, NULL, 0, result_pool};
+    revoking r = {tenant, connection, hint, .pool = result_pool};
     scim_kv_rc rc = scim_kv_update_exclusive(store->kv, revoke_all, &r);
 
-    if (rc == SCIM_KV_REFUSED) {
-        return scim_error_make(result_pool, SCIM_E_NOT_FOUND, "There is no tenant \"%s\"",
-                               tenant);
-    }
-    *revoked = r.revoked;
-    return scim_store_error(result_pool, rc, "revoking a token");
+    *revoked = rc == SCIM_KV_OK ? r.revoked : 0;
+    return rc == SCIM_KV_REFUSED ? r.error
+                                 : scim_store_error(result_pool, rc, "revoking a token");
 }
 
 static scim_kv_rc revoke_key(scim_kv_txn *txn, void *baton)

@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * scimctl, the administrator's command: the command line, the table of
+ * commands, help.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <apr_general.h>
+#include <apr_getopt.h>
+#include <apr_strings.h>
+
+#include "scim/tenant.h"
+#include "scim/text.h"
+
+#include "ctl.h"
+
+#define BIT(option) (1u << (option))
+#define OF_EVERY_COMMAND (BIT(CTL_STORE) | BIT(CTL_JSON) | BIT(CTL_HELP) | BIT(CTL_VERSION))
+
+static const ctl_command commands[] = {
+    {"init", NULL, CTL_CREATE, BIT(CTL_OWNER), "[--owner USER]", 0,
+     "make the store, and its directory",
+     "Makes the store where there is none, and the last component of its path,\n"
+     "with mode 0700.  A store that is there already stays as it is.  httpd does\n"
+     "the same when it starts.",
+     ctl_init},
+    {"stat", NULL, CTL_READ, 0, "", 0, "what the store holds and how full it is",
+     "Shows the store's format, its number of tenants and entries, the space it\n"
+     "uses, and how many views of it are open in all processes.",
+     ctl_stat},
+    {"tenant", "create", CTL_WRITE, 0, "NAME", 1, "make a tenant, one organisation's directory",
+     "NAME is 1 to 64 of A-Z a-z 0-9 . _ - and cannot be changed.",
+     ctl_tenant_create},
+    {"tenant", "list", CTL_READ, 0, "", 0, "show the tenants", "Shows the tenants by name.",
+     ctl_tenant_list},
+    {"token", "create", CTL_WRITE,
+     BIT(CTL_TENANT) | BIT(CTL_CONNECTION) | BIT(CTL_SCOPE) | BIT(CTL_EXPIRES),
+     "--tenant T --connection C [--scope read|write|read,write] [--expires 365d|never]", 0,
+     "make a token for an identity provider's connection",
+     "Prints one line, \"Secret Token: mscim_...\", once: the store keeps only the\n"
+     "token's hash.  A connection may have several tokens at a time: make the new\n"
+     "one, put it in place, then revoke the old one.",
+     ctl_token_create},
+    {"token", "list", CTL_READ, BIT(CTL_TENANT), "--tenant T", 0, "show the tokens of a tenant",
+     "Shows connection, hint (the last four characters), scope, state and times\n"
+     "of each token, never the token.",
+     ctl_token_list},
+    {"token", "revoke", CTL_WRITE,
+     BIT(CTL_TENANT) | BIT(CTL_CONNECTION) | BIT(CTL_HINT) | BIT(CTL_STDIN),
+     "--tenant T --connection C [--hint XXXX] | -i", 0,
+     "revoke the tokens of a connection, or one token",
+     "Revokes all tokens of a connection, the one that ends in XXXX, or, with -i,\n"
+     "the one that is read from stdin.  It holds for the next request.",
+     ctl_token_revoke},
+    {"token", "check", CTL_NOTHING, 0, "", 0, "check form and checksum of a token on stdin",
+     "Reads a token from stdin and says whether it was copied whole.  No store is\n"
+     "asked: the token may be unknown, expired or revoked.",
+     ctl_token_check},
+};
+
+#define COMMANDS_COUNT (sizeof(commands) / sizeof(commands[0]))
+
+static const struct {
+    const char *name;
+    int letter; /* 0: none */
+    const char *value;
+    bool is_name; /* the value follows the rule of tenants' names */
+    const char *text;
+} options[CTL_OPTIONS] = {
+    [CTL_STORE] = {"store", 0, "URL", false, "the store, lmdb:/path of its directory"},
+    [CTL_JSON] = {"json", 0, NULL, false, "print JSON"},
+    [CTL_HELP] = {"help", 'h', NULL, false, "print this help"},
+    [CTL_VERSION] = {"version", 0, NULL, false, "print the versions that matter"},
+    [CTL_OWNER] = {"owner", 0, "USER", false, "who owns a new directory: httpd's User"},
+    [CTL_TENANT] = {"tenant", 0, "T", true, "the tenant"},
+    [CTL_CONNECTION] = {"connection", 0, "C", true,
+                        "the identity provider's connection, such as entra"},
+    [CTL_SCOPE] = {"scope", 0, "S", false, "read, write or read,write (read,write)"},
+    [CTL_EXPIRES] = {"expires", 0, "TIME", false,
+                     "when it ends: never, or a number and d, h, min or s (365d)"},
+    [CTL_HINT] = {"hint", 0, "XXXX", false, "the last four characters of the token"},
+    [CTL_STDIN] = {"stdin", 'i', NULL, false, "read the token from stdin"},
+};
+
+/* Help */
+
+static void print_options(unsigned int which)
+{
+    int i;
+
+    for (i = 0; i < CTL_OPTIONS; i++) {
+        char name[40];
+
+        if (!(which & BIT(i))) {
+            continue;
+        }
+        apr_snprintf(name, sizeof(name), "%s--%s%s%s", options[i].letter == 'h'   ? "-h, "
+                                                       : options[i].letter == 'i' ? "-i, "
+                                                                                  : "",
+                     options[i].name, options[i].value ? " " : "",
+                     options[i].value ? options[i].value : "");
+        printf("  %-16s  %s\n", name, options[i].text);
+    }
+}
+
+static const char *full_name(const ctl_command *command, apr_pool_t *pool)
+{
+    return command->sub ? apr_pstrcat(pool, command->name, " ", command->sub, NULL)
+                        : command->name;
+}
+
+static const char *synopsis(const ctl_command *command, apr_pool_t *pool)
+{
+    return apr_pstrcat(pool, "scimctl ", full_name(command, pool),
+                       *command->operands ? " " : "", command->operands, NULL);
+}
+
+/* The commands of a noun; all of them for NULL. */
+static void print_commands(const char *noun, apr_pool_t *pool)
+{
+    size_t i;
+
+    for (i = 0; i < COMMANDS_COUNT; i++) {
+        if (!noun || !strcmp(noun, commands[i].name)) {
+            printf("  %-14s  %s\n", full_name(&commands[i], pool), commands[i].summary);
+        }
+    }
+}
+
+static void print_overview(const char *noun, apr_pool_t *pool)
+{
+    printf("Usage: scimctl [--store URL] [--json] COMMAND ...\n\n"
+           "Keeps the store of mod_scim, while httpd runs and while it does not.\n\n"
+           "Commands (scimctl COMMAND --help tells more):\n");
+    print_commands(noun, pool);
+    printf("\nOptions of every command, before or behind it:\n");
+    print_options(OF_EVERY_COMMAND);
+    printf("\nThe store is that of --store, else of the environment's SCIM_STORE, else\n"
+           "%s.  Run by root, scimctl becomes the owner of the\n"
+           "store's directory first.\n\n"
+           "Exit codes: 0 done; 1 the command line is wrong; 2 the store cannot be opened;\n"
+           "3 what was named is not there; 4 refused: it exists already or is not\n"
+           "acceptable; 5 the store is busy or full, or another error.\n",
+           CTL_DEFAULT_STORE);
+}
+
+static void print_help(const ctl_command *command, apr_pool_t *pool)
+{
+    printf("Usage: %s\n\n%s\n\nOptions:\n", synopsis(command, pool), command->text);
+    print_options(command->options | OF_EVERY_COMMAND);
+}
+
+static void print_version(bool json)
+{
+    if (json) {
+        ctl_print_json(json_pack("{s:i, s:s}", "format", SCIM_STORE_FORMAT, "unicode",
+                                 scim_text_unicode_version()));
+    } else {
+        printf("scimctl of mod_scim, store format %d, Unicode %s\n", SCIM_STORE_FORMAT,
+               scim_text_unicode_version());
+    }
+}
+
+/* The command line */
+
+/* A letter, or a number beyond all letters. */
+static int code_of(int option)
+{
+    return options[option].letter ? options[option].letter : 256 + option;
+}
+
+static void describe_options(apr_getopt_option_t *out)
+{
+    int i;
+
+    memset(out, 0, sizeof(*out) * (CTL_OPTIONS + 1));
+    for (i = 0; i < CTL_OPTIONS; i++) {
+        out[i].name = options[i].name;
+        out[i].optch = code_of(i);
+        out[i].has_arg = options[i].value != NULL;
+    }
+}
+
+static bool take_option(ctl *c, int code, const char *value)
+{
+    int i = 0;
+
+    while (code_of(i) != code) {
+        i++;
+    }
+    if (options[i].is_name && !scim_tenant_name_valid(value)) {
+        ctl_complain("--%s: \"%s\" is not a name: 1 to %d of A-Z a-z 0-9 . _ -",
+                     options[i].name, value, SCIM_TENANT_NAME_MAX);
+        return false;
+    }
+    c->options[i] = value ? value : "";
+    return true;
+}
+
+/* Sorts the command line into options and words. */
+static ctl_exit read_line(ctl *c, const char *const **words, int *count, int argc,
+                          const char *const *argv)
+{
+    apr_getopt_option_t known[CTL_OPTIONS + 1];
+    apr_getopt_t *getopt_state;
+    const char *value;
+    apr_status_t rv;
+    int code;
+
+    describe_options(known);
+    apr_getopt_init(&getopt_state, c->pool, argc, argv);
+    getopt_state->interleave = 1;
+    while ((rv = apr_getopt_long(getopt_state, known, &code, &value)) == APR_SUCCESS) {
+        if (!take_option(c, code, value)) {
+            return CTL_USAGE;
+        }
+    }
+    if (rv != APR_EOF) {
+        ctl_complain("scimctl --help shows the options");
+        return CTL_USAGE;
+    }
+    *words = (const char *const *)getopt_state->argv + getopt_state->ind;
+    *count = argc - getopt_state->ind;
+    return CTL_OK;
+}
+
+static const ctl_command *find_command(const char *const *words, int count)
+{
+    size_t i;
+
+    for (i = 0; i < COMMANDS_COUNT && count; i++) {
+        const ctl_command *command = &commands[i];
+
+        if (!strcmp(words[0], command->name)
+            && (!command->sub || (count > 1 && !strcmp(words[1], command->sub)))) {
+            return command;
+        }
+    }
+    return NULL;
+}
+
+static bool is_noun(const char *word)
+{
+    size_t i;
+
+    for (i = 0; i < COMMANDS_COUNT; i++) {
+        if (commands[i].sub && !strcmp(word, commands[i].name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static ctl_exit no_command(const char *const *words, int count)
+{
+    if (!count) {
+        ctl_complain("which command? scimctl --help shows them");
+    } else if (!is_noun(words[0])) {
+        ctl_complain("there is no command %s; scimctl --help shows them", words[0]);
+    } else if (count == 1) {
+        ctl_complain("%s what? scimctl %s --help shows the commands", words[0], words[0]);
+    } else {
+        ctl_complain("there is no command %s %s; scimctl %s --help shows them", words[0],
+                     words[1], words[0]);
+    }
+    return CTL_USAGE;
+}
+
+static ctl_exit check_line(ctl *c, const char *const *words, int count)
+{
+    const ctl_command *command = c->command;
+    int given = count - (command->sub ? 2 : 1);
+    int i;
+
+    for (i = 0; i < CTL_OPTIONS; i++) {
+        if (c->options[i] && !((command->options | OF_EVERY_COMMAND) & BIT(i))) {
+            ctl_complain("%s takes no option --%s; usage: %s", full_name(command, c->pool),
+                         options[i].name, synopsis(command, c->pool));
+            return CTL_USAGE;
+        }
+    }
+    if (given != command->operands_count) {
+        ctl_complain("%s; usage: %s",
+                     given > command->operands_count ? "too many words" : "a name is missing",
+                     synopsis(command, c->pool));
+        return CTL_USAGE;
+    }
+    c->operand = given ? words[count - 1] : NULL;
+    return CTL_OK;
+}
+
+/* Running */
+
+static const char *store_url(const ctl *c)
+{
+    const char *url = c->options[CTL_STORE];
+
+    if (!url) {
+        url = getenv("SCIM_STORE");
+    }
+    if (!url || !*url) {
+        url = CTL_DEFAULT_STORE;
+    }
+    /* As httpd's SCIMStore reads it. */
+    return *url == '/' ? apr_pstrcat(c->pool, "lmdb:", url, NULL) : url;
+}
+
+static const scim_error *open_as(ctl *c, bool create, bool read_only)
+{
+    scim_store_options how = {.kv = {.create = create, .read_only = read_only}};
+
+    SCIM_ERR(scim_registry_make(&how.registry, c->pool));
+    return scim_store_open(&c->store, c->url, &how, c->pool);
+}
+
+static ctl_exit open_store(ctl *c)
+{
+    ctl_need needs = c->command->needs;
+    const scim_error *err = open_as(c, false, needs == CTL_READ);
+
+    if (err && needs == CTL_CREATE) {
+        err = open_as(c, true, false);
+        c->made = !err;
+    }
+    if (err) {
+        ctl_complain("%s", err->cause ? err->cause : err->detail);
+        return CTL_NO_STORE;
+    }
+    return CTL_OK;
+}
+
+static ctl_exit run(ctl *c)
+{
+    ctl_exit code = CTL_OK;
+
+    c->url = store_url(c);
+    c->json = c->options[CTL_JSON] != NULL;
+    if (c->command->needs != CTL_NOTHING) {
+        code = ctl_become_owner(c);
+        if (code == CTL_OK) {
+            code = open_store(c);
+        }
+    }
+    return code == CTL_OK ? c->command->run(c) : code;
+}
+
+static ctl_exit help(const ctl *c, const char *const *words, int count)
+{
+    if (c->command) {
+        print_help(c->command, c->pool);
+    } else if (count && !is_noun(words[0])) {
+        return no_command(words, count);
+    } else {
+        print_overview(count ? words[0] : NULL, c->pool);
+    }
+    return CTL_OK;
+}
+
+static ctl_exit scimctl(apr_pool_t *pool, int argc, const char *const *argv)
+{
+    ctl c = {.pool = pool};
+    const char *const *words;
+    int count;
+    ctl_exit code = read_line(&c, &words, &count, argc, argv);
+
+    if (code != CTL_OK) {
+        return code;
+    }
+    c.command = find_command(words, count);
+    if (c.options[CTL_HELP]) {
+        return help(&c, words, count);
+    }
+    if (c.options[CTL_VERSION]) {
+        print_version(c.options[CTL_JSON] != NULL);
+        return CTL_OK;
+    }
+    if (!c.command) {
+        return no_command(words, count);
+    }
+    code = check_line(&c, words, count);
+    return code == CTL_OK ? run(&c) : code;
+}
+
+int main(int argc, const char *const *argv)
+{
+    apr_pool_t *pool;
+    ctl_exit code;
+
+    /* A reader that went away is an error of writing, not the end. */
+    signal(SIGPIPE, SIG_IGN);
+    if (apr_app_initialize(&argc, &argv, NULL) || apr_pool_create(&pool, NULL)) {
+        fputs("scimctl: cannot start\n", stderr);
+        return CTL_FAILED;
+    }
+    code = scimctl(pool, argc, argv);
+    if (fflush(stdout) && code == CTL_OK) {
+        ctl_complain("cannot write to stdout");
+        code = CTL_FAILED;
+    }
+    apr_pool_destroy(pool);
+    apr_terminate();
+    return code;
+}

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What scimctl says: complaints, JSON, tables.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <apr_strings.h>
+
+#include "scim/time.h"
+
+#include "ctl.h"
+
+void ctl_complain(const char *fmt, ...)
+{
+    va_list args;
+
+    fflush(stdout);
+    fputs("scimctl: ", stderr);
+    va_start(args, fmt);
+    vfprintf(stderr, fmt, args);
+    va_end(args);
+    fputc('\n', stderr);
+}
+
+static ctl_exit exit_of(const scim_error *err)
+{
+    switch (err->code) {
+    case SCIM_E_NOT_FOUND:
+        return CTL_NOT_FOUND;
+    case SCIM_E_UNIQUENESS:
+    case SCIM_E_INVALID_VALUE:
+        return CTL_REFUSED;
+    default:
+        return CTL_FAILED;
+    }
+}
+
+/* What the store does not find is a tenant: all else is found by scimctl. */
+ctl_exit ctl_failed(const scim_error *err)
+{
+    if (err->cause) {
+        ctl_complain("%s (%s)", err->detail, err->cause);
+    } else if (err->code == SCIM_E_NOT_FOUND) {
+        ctl_complain("%s; scimctl tenant list shows those that there are", err->detail);
+    } else {
+        ctl_complain("%s", err->detail);
+    }
+    return exit_of(err);
+}
+
+void ctl_print_json(json_t *json)
+{
+    json_dumpf(json, stdout, JSON_INDENT(2));
+    putchar('\n');
+    json_decref(json);
+}
+
+json_t *ctl_json_time(apr_time_t when)
+{
+    char text[SCIM_TIME_LEN + 1];
+
+    return when ? json_string(scim_time_format(when, text)) : json_null();
+}
+
+const char *ctl_show_time(apr_time_t when, apr_pool_t *pool)
+{
+    char text[SCIM_TIME_LEN + 1];
+
+    if (!when) {
+        return "never";
+    }
+    scim_time_format(when, text);
+    return apr_psprintf(pool, "%.10s %.8sZ", text, text + 11);
+}
+
+void ctl_add_row(apr_array_header_t *cells, int columns, ...)
+{
+    va_list args;
+    int i;
+
+    va_start(args, columns);
+    for (i = 0; i < columns; i++) {
+        APR_ARRAY_PUSH(cells, const char *) = va_arg(args, const char *);
+    }
+    va_end(args);
+}
+
+static int width_of(const apr_array_header_t *cells, int columns, int column)
+{
+    size_t widest = 0;
+    int i;
+
+    for (i = column; i < cells->nelts; i += columns) {
+        size_t len = strlen(APR_ARRAY_IDX(cells, i, const char *));
+
+        widest = len > widest ? len : widest;
+    }
+    return (int)widest;
+}
+
+void ctl_print_table(const apr_array_header_t *cells, int columns)
+{
+    int i;
+
+    for (i = 0; i < cells->nelts; i++) {
+        const char *cell = APR_ARRAY_IDX(cells, i, const char *);
+        int column = i % columns;
+
+        if (column == columns - 1) {
+            printf("%s\n", cell);
+        } else {
+            printf("%-*s  ", width_of(cells, columns, column), cell);
+        }
+    }
+}

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+# What tests write again and again: bodies, and a further endpoint.
+package Scim::Body;
+
+use strict;
+use warnings;
+
+use Exporter qw(import);
+use Scim::Httpd;
+
+our @EXPORT = qw(user group ops made changed endpoint);
+
+# user('bjensen', title => 'Guide')
+sub user
+{
+    my ($user_name, %more) = @_;
+    return { schemas => [$USER], userName => $user_name, %more };
+}
+
+# group('Tour Guides', $id, ...): its members by their ids
+sub group
+{
+    my ($name, @ids) = @_;
+    return { schemas => [$GROUP], displayName => $name, @ids ? (members => [map { { value => $_ } } @ids]) : () };
+}
+
+# ops(['add', 'title', 'Guide'], ['remove', 'nickName'], ['replace', undef, { ... }]):
+# op, path, value; what is left out is not sent
+sub ops
+{
+    my @operations = map {
+        my ($op, $path, @value) = @$_;
+        my %operation = (op => $op, defined $path ? (path => $path) : (), @value ? (value => $value[0]) : ());
+        \%operation;
+    } @_;
+    return { schemas => [$PATCH_OP], Operations => \@operations };
+}
+
+# The JSON of a resource that must come to be.
+sub made
+{
+    my ($server, $path, $body, %headers) = @_;
+    my $response = $server->post($path, $body, %headers);
+    die "POST $path: " . $response->status . ' ' . $response->content . "\n" if $response->status != 201;
+    return $response->json;
+}
+
+# The JSON of a resource after a PATCH of these operations, which must succeed.
+sub changed
+{
+    my ($server, $path, @operations) = @_;
+    my $response = $server->patch($path, ops(@operations));
+    die "PATCH $path: " . $response->status . ' ' . $response->content . "\n" if $response->status !~ /^20[04]$/;
+    return $response->json // $server->get($path)->json;
+}
+
+# The section of a further endpoint, to stand in "conf" beside the one that
+# Scim::Httpd makes.
+sub endpoint
+{
+    my ($base, @directives) = @_;
+    my @lines = ('SCIMEngine On', 'AuthType Bearer', 'AuthName SCIM', 'Require valid-user', @directives);
+    return join "\n", qq{<Location "$base">}, map({ "    $_" } @lines), "</Location>\n";
+}
+
+1;
