@@ -92,11 +92,9 @@ check:
 
 LIBEXECDIR ?= $(shell $(APXS) -q LIBEXECDIR)
 SBINDIR ?= /usr/local/sbin
-INCLUDEDIR ?= /usr/local/include
 install: all
 	install -D -m 644 $(O)/mod_scim.so $(DESTDIR)$(LIBEXECDIR)/mod_scim.so
 	install -D -m 755 $(O)/scimctl $(DESTDIR)$(SBINDIR)/scimctl
-	install -D -m 644 include/mod_scim.h $(DESTDIR)$(INCLUDEDIR)/mod_scim.h
 
 rules:
 	@t/guard/rules.t --print

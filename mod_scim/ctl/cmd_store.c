@@ -64,8 +64,8 @@ static void print_stat(const ctl *c, const scim_kv_stat *stat, int tenants)
     ctl_add_row(cells, 2, "May grow to:",
                 apr_pstrcat(pool, show_size(stat->size, pool),
                             " (httpd: what SCIMStoreSize says)", NULL));
-    ctl_add_row(cells, 2, "Readers:",
-                apr_psprintf(pool, "%u of %u", stat->readers, stat->max_readers));
+    ctl_add_row(cells, 2,
+                "Readers:", apr_psprintf(pool, "%u of %u", stat->readers, stat->max_readers));
     ctl_print_table(cells, 2);
 }
 
@@ -84,12 +84,12 @@ ctl_exit ctl_stat(ctl *c)
         return ctl_failed(err);
     }
     if (c->json) {
-        ctl_print_json(json_pack(
-            "{s:s, s:i, s:s, s:i, s:I, s:I, s:I, s:I, s:I}", "store", c->url, "format",
-            SCIM_STORE_FORMAT, "unicode", scim_text_unicode_version(), "tenants",
-            tenants->nelts, "entries", (json_int_t)stat.entries, "used",
-            (json_int_t)stat.used, "size", (json_int_t)stat.size, "readers",
-            (json_int_t)stat.readers, "maxReaders", (json_int_t)stat.max_readers));
+        ctl_print_json(
+            json_pack("{s:s, s:i, s:s, s:i, s:I, s:I, s:I, s:I, s:I}", "store", c->url,
+                      "format", SCIM_STORE_FORMAT, "unicode", scim_text_unicode_version(),
+                      "tenants", tenants->nelts, "entries", (json_int_t)stat.entries, "used",
+                      (json_int_t)stat.used, "size", (json_int_t)stat.size, "readers",
+                      (json_int_t)stat.readers, "maxReaders", (json_int_t)stat.max_readers));
     } else {
         print_stat(c, &stat, tenants->nelts);
     }

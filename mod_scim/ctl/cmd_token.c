@@ -112,12 +112,11 @@ typedef struct request {
 static size_t json_text(char *out, size_t room, const char *token, const request *asked)
 {
     json_t *secret = json_string(token);
-    json_t *json = json_pack("{s:O, s:s, s:s, s:s, s:o, s:o, s:s}", "token", secret, "tenant",
-                             asked->tenant, "connection", asked->connection, "scope",
-                             show_scopes(asked->scopes), "created",
-                             ctl_json_time(asked->created), "expires",
-                             ctl_json_time(asked->expires), "hint",
-                             token + SCIM_TOKEN_LEN - 4);
+    json_t *json =
+        json_pack("{s:O, s:s, s:s, s:s, s:o, s:o, s:s}", "token", secret, "tenant",
+                  asked->tenant, "connection", asked->connection, "scope",
+                  show_scopes(asked->scopes), "created", ctl_json_time(asked->created),
+                  "expires", ctl_json_time(asked->expires), "hint", token + SCIM_TOKEN_LEN - 4);
     size_t len = json_dumpb(json, out, room - 1, JSON_INDENT(2));
 
     OPENSSL_cleanse((char *)json_string_value(secret), json_string_length(secret));
@@ -183,8 +182,7 @@ static ctl_exit take_back(ctl *c, const char *token)
                      "revoke it by its connection",
                      strerror(err));
     } else {
-        ctl_complain("cannot write the token to stdout: %s; it was taken back",
-                     strerror(err));
+        ctl_complain("cannot write the token to stdout: %s; it was taken back", strerror(err));
     }
     return CTL_FAILED;
 }
@@ -267,10 +265,10 @@ static void print_tokens(const ctl *c, const listing *all, apr_time_t now)
 
 static json_t *json_of(const scim_identity *token, apr_time_t now)
 {
-    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o}", "connection", token->connection,
-                     "hint", token->hint, "scope", show_scopes(token->scopes), "state",
-                     state_of(token, now), "created", ctl_json_time(token->created),
-                     "expires", ctl_json_time(token->expires));
+    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o}", "connection", token->connection, "hint",
+                     token->hint, "scope", show_scopes(token->scopes), "state",
+                     state_of(token, now), "created", ctl_json_time(token->created), "expires",
+                     ctl_json_time(token->expires));
 }
 
 ctl_exit ctl_token_list(ctl *c)

@@ -59,7 +59,7 @@ typedef struct ctl ctl;
 
 typedef struct ctl_command {
     const char *name;
-    const char *sub;      /* NULL: name is the whole command */
+    const char *sub; /* NULL: name is the whole command */
     ctl_need needs;
     unsigned int options; /* bits of ctl_option, beside those of every command */
     const char *operands; /* the synopsis behind the name */

@@ -32,8 +32,7 @@ static const ctl_command commands[] = {
      "uses, and how many views of it are open in all processes.",
      ctl_stat},
     {"tenant", "create", CTL_WRITE, 0, "NAME", 1, "make a tenant, one organisation's directory",
-     "NAME is 1 to 64 of A-Z a-z 0-9 . _ - and cannot be changed.",
-     ctl_tenant_create},
+     "NAME is 1 to 64 of A-Z a-z 0-9 . _ - and cannot be changed.", ctl_tenant_create},
     {"tenant", "list", CTL_READ, 0, "", 0, "show the tenants", "Shows the tenants by name.",
      ctl_tenant_list},
     {"token", "create", CTL_WRITE,
@@ -97,9 +96,10 @@ static void print_options(unsigned int which)
         if (!(which & BIT(i))) {
             continue;
         }
-        apr_snprintf(name, sizeof(name), "%s--%s%s%s", options[i].letter == 'h'   ? "-h, "
-                                                       : options[i].letter == 'i' ? "-i, "
-                                                                                  : "",
+        apr_snprintf(name, sizeof(name), "%s--%s%s%s",
+                     options[i].letter == 'h'   ? "-h, "
+                     : options[i].letter == 'i' ? "-i, "
+                                                : "",
                      options[i].name, options[i].value ? " " : "",
                      options[i].value ? options[i].value : "");
         printf("  %-16s  %s\n", name, options[i].text);
@@ -234,8 +234,8 @@ static const ctl_command *find_command(const char *const *words, int count)
     for (i = 0; i < COMMANDS_COUNT && count; i++) {
         const ctl_command *command = &commands[i];
 
-        if (!strcmp(words[0], command->name)
-            && (!command->sub || (count > 1 && !strcmp(words[1], command->sub)))) {
+        if (!strcmp(words[0], command->name) &&
+            (!command->sub || (count > 1 && !strcmp(words[1], command->sub)))) {
             return command;
         }
     }

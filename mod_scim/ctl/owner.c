@@ -45,14 +45,12 @@ static account account_of(const struct stat *info, apr_pool_t *pool)
 
 static const char *shown(const account *owner, apr_pool_t *pool)
 {
-    return owner->name ? owner->name
-                       : apr_psprintf(pool, "uid %lu", (unsigned long)owner->uid);
+    return owner->name ? owner->name : apr_psprintf(pool, "uid %lu", (unsigned long)owner->uid);
 }
 
 static ctl_exit become(const account *owner, const char *path, apr_pool_t *pool)
 {
-    int failed = owner->name ? initgroups(owner->name, owner->gid)
-                             : setgroups(1, &owner->gid);
+    int failed = owner->name ? initgroups(owner->name, owner->gid) : setgroups(1, &owner->gid);
 
     if (failed || setgid(owner->gid) || setuid(owner->uid)) {
         ctl_complain("cannot become user %s, who owns %s: %s", shown(owner, pool), path,
@@ -147,8 +145,7 @@ ctl_exit ctl_become_owner(ctl *c)
         return code;
     }
     if (stat(path, &info) && errno == ENOENT) {
-        code = c->command->needs == CTL_CREATE ? make_new(c, path, wanted)
-                                               : no_directory(path);
+        code = c->command->needs == CTL_CREATE ? make_new(c, path, wanted) : no_directory(path);
     }
     if (code != CTL_OK || stat(path, &info)) {
         return code;

@@ -93,14 +93,21 @@ static int send_reply(request_rec *r, scim_state *state, const scim_reply *reply
     return OK;
 }
 
-int mod_scim_refuse(request_rec *r, const scim_error *error)
+static int send_error(request_rec *r, const scim_error *error)
 {
-    scim_state *state = mod_scim_state(r);
     scim_reply reply;
 
     scim_service_error(&reply, error, apr_table_get(r->headers_in, "Accept"), r->pool);
-    send_reply(r, state, &reply);
+    send_reply(r, mod_scim_state(r), &reply);
     return DONE;
+}
+
+int mod_scim_refuse(request_rec *r, const scim_error *error)
+{
+    mod_scim_state(r)->answered = true;
+    /* mod_headers and others have something to say to every error. */
+    ap_run_insert_error_filter(r);
+    return send_error(r, error);
 }
 
 /* Bodies */
@@ -109,10 +116,11 @@ static int body_too_large(request_rec *r, apr_int64_t limit)
 {
     /* The rest of the body is not read: the connection ends with the answer. */
     r->connection->keepalive = AP_CONN_CLOSE;
-    return mod_scim_refuse(r, scim_error_make(r->pool, SCIM_E_TOO_LARGE,
-                                              "The body is larger than the %" APR_INT64_T_FMT
-                                              " bytes that this endpoint accepts (SCIMMaxBody)",
-                                              limit));
+    return send_error(r, scim_error_make(r->pool, SCIM_E_TOO_LARGE,
+                                         "The body is larger than the %" APR_INT64_T_FMT
+                                         " bytes that this endpoint accepts (SCIMMaxBody, "
+                                         "LimitRequestBody)",
+                                         limit));
 }
 
 static apr_int64_t body_limit(request_rec *r, const scim_state *state)
@@ -364,32 +372,14 @@ void mod_scim_register_filter(void)
     ap_register_output_filter(ERROR_FILTER, error_filter, NULL, AP_FTYPE_CONTENT_SET);
 }
 
-static bool is_below(const char *path, const scim_endpoint *endpoint)
-{
-    apr_size_t len;
-
-    if (!endpoint->base) {
-        return endpoint->pattern && !ap_regexec(endpoint->pattern, path, 0, NULL, 0);
-    }
-    len = strlen(endpoint->base);
-    return !strncmp(path, endpoint->base, len) && (!path[len] || path[len] == '/');
-}
-
 /* A request that was refused before any Location was looked for: the path of
- * its request line, held against the endpoints of the server. */
+ * its request line tells whose it is. */
 static bool names_endpoint(const request_rec *r)
 {
-    const apr_array_header_t *endpoints = mod_scim_server(r->server)->endpoints;
     const char *line = r->the_request ? strchr(r->the_request, ' ') : NULL;
-    const char *path = line ? apr_pstrndup(r->pool, line + 1, strcspn(line + 1, " ?")) : NULL;
-    int i;
 
-    for (i = 0; path && i < endpoints->nelts; i++) {
-        if (is_below(path, &APR_ARRAY_IDX(endpoints, i, scim_endpoint))) {
-            return true;
-        }
-    }
-    return false;
+    return line && mod_scim_names_endpoint(r->server, apr_pstrndup(r->pool, line + 1,
+                                                                   strcspn(line + 1, " ?")));
 }
 
 void mod_scim_insert_error_filter(request_rec *r)

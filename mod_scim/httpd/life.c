@@ -220,7 +220,7 @@ static const char *make_directory(const char *url, apr_pool_t *pool)
 
     if (mkdir(path, 0700) == 0) {
         if (geteuid() == 0
-            && chown(path, ap_unixd_config.user_id, ap_unixd_config.group_id)) {
+            && lchown(path, ap_unixd_config.user_id, ap_unixd_config.group_id)) {
             return apr_psprintf(pool, "cannot give %s to user %s: %s", path,
                                 ap_unixd_config.user_name, strerror(errno));
         }

@@ -92,10 +92,12 @@ typedef struct scim_endpoint {
 typedef struct scim_server_config {
     SCIM_SERVER_CONFIG(SCIM_MEMBER)
     scim_policy_config policy;
+    /* not configured by one value each: */
     apr_array_header_t *tenant_policies; /* of scim_tenant_policy; the main server's */
     apr_array_header_t *endpoints;       /* of scim_endpoint; this server's own */
-    scim_policy_config *section;         /* while reading a <SCIMTenantPolicy> */
-    /* of a child process, from child_init on; read-only then */
+    /* not configured: the <SCIMTenantPolicy> that is being read, and what a
+     * child process has from child_init on, read-only then */
+    scim_policy_config *section;
     const scim_registry *registry;
     scim_store *store; /* NULL: down, or none configured */
 } scim_server_config;
@@ -137,6 +139,9 @@ int mod_scim_pre_translate_name(request_rec *r);
 int mod_scim_translate_name(request_rec *r);
 int mod_scim_map_to_storage(request_rec *r);
 int mod_scim_type_checker(request_rec *r);
+/* Whether a path is below an endpoint of the server, whatever else the
+ * configuration says of it. */
+bool mod_scim_names_endpoint(const server_rec *s, const char *path);
 /* The endpoint's URL: SCIMBaseURL, or the server's canonical name and the
  * base.  Never the Host header. */
 const char *mod_scim_base_url(const request_rec *r, const scim_state *state);
@@ -152,7 +157,8 @@ int mod_scim_note_auth_failure(request_rec *r, const char *auth_type);
 int mod_scim_handler(request_rec *r);
 void mod_scim_insert_error_filter(request_rec *r);
 void mod_scim_register_filter(void);
-/* Sends the error as the request's whole answer; returns DONE. */
+/* Sends the error as the request's whole answer, before any handler; returns
+ * DONE. */
 int mod_scim_refuse(request_rec *r, const scim_error *error);
 
 /* life.c */

@@ -73,6 +73,25 @@ static const char *below(const char *uri, const char *base)
     return uri + len;
 }
 
+static bool is_of(const char *path, const scim_endpoint *endpoint)
+{
+    return endpoint->base ? below(path, endpoint->base) != NULL
+                          : !ap_regexec(endpoint->pattern, path, 0, NULL, 0);
+}
+
+bool mod_scim_names_endpoint(const server_rec *s, const char *path)
+{
+    const apr_array_header_t *endpoints = mod_scim_server(s)->endpoints;
+    int i;
+
+    for (i = 0; i < endpoints->nelts; i++) {
+        if (is_of(path, &APR_ARRAY_IDX(endpoints, i, scim_endpoint))) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static scim_state *make_state(request_rec *r)
 {
     scim_dir_config conf = mod_scim_endpoint(r);
@@ -100,18 +119,40 @@ static void note_op(request_rec *r, const scim_state *state)
     apr_table_setn(r->notes, "scim-op", state->target.op);
 }
 
-int mod_scim_translate_name(request_rec *r)
+static scim_state *make_state_with_base(request_rec *r)
 {
-    const scim_registry *registry = mod_scim_server(r->server)->registry;
-    const char *path = NULL;
     scim_state *state;
 
     ap_set_module_config(r->request_config, &scim_module, NULL);
     state = make_state(r);
+    if (state) {
+        state->base = base_of(r, &state->conf);
+    }
+    return state;
+}
+
+/* Whether the URL was rewritten since httpd looked for its Location, into an
+ * endpoint or out of one. */
+static bool moved(const request_rec *r, const scim_state *state)
+{
+    return state ? state->base && !below(r->uri, state->base)
+                 : mod_scim_names_endpoint(r->server, r->uri);
+}
+
+int mod_scim_translate_name(request_rec *r)
+{
+    const scim_registry *registry = mod_scim_server(r->server)->registry;
+    scim_state *state = make_state_with_base(r);
+    const char *path = NULL;
+
+    if (moved(r, state)) {
+        r->per_dir_config = r->server->lookup_defaults;
+        ap_location_walk(r);
+        state = make_state_with_base(r);
+    }
     if (!state) {
         return DECLINED;
     }
-    state->base = base_of(r, &state->conf);
     if (state->base) {
         path = below(r->uri, state->base);
     }

@@ -28,6 +28,10 @@ const index_def *index_find(const scim_store *store, const scim_resource_type *t
     const scim_attribute *leaf = scim_path_leaf(path);
     int i;
 
+    /* Fractions have no rows. */
+    if (leaf->type == SCIM_TYPE_DECIMAL) {
+        return NULL;
+    }
     for (i = 0; i < store->indexes_count; i++) {
         const index_def *def = &store->indexes[i];
 

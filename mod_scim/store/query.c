@@ -419,11 +419,16 @@ static const scim_error *judge(bool *matches, search *s, const scim_record *reco
     return b.error;
 }
 
+/* How many matches stand before the page. */
+static apr_uint64_t skipped(const search *s)
+{
+    return s->query->start ? s->query->start - 1 : 0;
+}
+
 /* Whether the next match stands on the page. */
 static bool on_page(const search *s)
 {
-    return s->total + 1 >= s->query->start
-           && s->total + 1 - s->query->start < s->query->count;
+    return s->total >= skipped(s) && s->total - skipped(s) < s->query->count;
 }
 
 static const scim_error *too_many(const search *s)
@@ -528,7 +533,6 @@ static const scim_error *walk_records(search *s, apr_uint64_t skip, apr_uint64_t
  * read. */
 static const scim_error *list_page(search *s)
 {
-    apr_uint64_t skip = s->query->start ? s->query->start - 1 : 0;
     apr_int64_t total;
     scim_key key;
 
@@ -536,7 +540,8 @@ static const scim_error *list_page(search *s)
     SCIM_ERR(scim_store_error(s->view->pool, counter_read(&total, s->view->txn, &key),
                               "counting resources"));
     s->total = (apr_uint64_t)total;
-    return skip < s->total ? walk_records(s, skip, s->query->count, hand_out) : NULL;
+    return skipped(s) < s->total ? walk_records(s, skipped(s), s->query->count, hand_out)
+                                 : NULL;
 }
 
 static int compare_ids(const void *a, const void *b)

@@ -473,7 +473,9 @@ sub _patience
 sub _hang_up
 {
     my ($self) = @_;
-    sleep 0.1 if delete $self->{http};
+    my $http = delete $self->{http} or return;
+    undef $http;
+    sleep 0.1;
 }
 
 sub stop
