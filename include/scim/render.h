@@ -18,6 +18,7 @@
 
 typedef struct scim_render {
     const char *base_url;              /* without a slash at its end */
+    const scim_registry *registry;     /* whose endpoints references lead to */
     const scim_tenant *tenant;         /* whose members and groups are read */
     const scim_projection *projection; /* NULL: the default set */
 } scim_render;

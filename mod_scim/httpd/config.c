@@ -47,7 +47,7 @@ void *mod_scim_merge_server(apr_pool_t *pool, void *basev, void *addv)
     merge_policy(&conf->policy, &base->policy, &add->policy);
     conf->tenant_policies =
         apr_array_append(pool, base->tenant_policies, add->tenant_policies);
-    conf->endpoints = add->endpoints;
+    conf->endpoints = apr_array_append(pool, base->endpoints, add->endpoints);
     return conf;
 }
 

@@ -94,7 +94,7 @@ typedef struct scim_server_config {
     scim_policy_config policy;
     /* not configured by one value each: */
     apr_array_header_t *tenant_policies; /* of scim_tenant_policy; the main server's */
-    apr_array_header_t *endpoints;       /* of scim_endpoint; this server's own */
+    apr_array_header_t *endpoints;       /* of scim_endpoint */
     /* not configured: the <SCIMTenantPolicy> that is being read, and what a
      * child process has from child_init on, read-only then */
     scim_policy_config *section;

@@ -46,6 +46,7 @@ const scim_error *scim_call_render(scim_render *out, const scim_call *call,
 
     SCIM_ERR(scim_params_read(&params, call->query, result_pool));
     out->base_url = call->base_url;
+    out->registry = call->registry;
     out->tenant = &call->identity->tenant;
     return scim_projection_parse(&out->projection, params.attributes,
                                  params.excluded_attributes, call->target.type, result_pool);

@@ -173,6 +173,43 @@ static void put_meta(scim_buffer *out, const scim_render *how, const scim_record
     scim_buffer_puts(out, "}");
 }
 
+/* Whether text begins with the path of a resource relative to the base. */
+static bool is_relative(const char *text, apr_size_t len, const scim_registry *registry)
+{
+    int i;
+
+    for (i = 0; i < registry->types_count; i++) {
+        const char *name = registry->types[i].endpoint + 1;
+        apr_size_t name_len = strlen(name);
+
+        if (len > name_len && !memcmp(text, name, name_len) && text[name_len] == '/') {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Stored bytes as they are, but that references, which the store keeps
+ * relative, are told with the base.  A quote within a string is escaped, so
+ * what is looked for stands nowhere but in front of such a value. */
+static void put_stored(scim_buffer *out, const scim_render *how, const char *json,
+                       apr_size_t len)
+{
+    static const char mark[] = "\"$ref\":\"";
+    const char *end = json + len, *at;
+
+    while ((at = memmem(json, (apr_size_t)(end - json), mark, sizeof(mark) - 1))) {
+        at += sizeof(mark) - 1;
+        scim_buffer_add(out, json, (apr_size_t)(at - json));
+        if (is_relative(at, (apr_size_t)(end - at), how->registry)) {
+            scim_buffer_escape(out, how->base_url, strlen(how->base_url));
+            scim_buffer_puts(out, "/");
+        }
+        json = at;
+    }
+    scim_buffer_add(out, json, (apr_size_t)(end - json));
+}
+
 /* All of a record, but edges that are not wanted. */
 static const scim_error *splice(scim_buffer *out, const scim_render *how, scim_view *view,
                                 const scim_record *record, apr_pool_t *pool)
@@ -188,7 +225,7 @@ static const scim_error *splice(scim_buffer *out, const scim_render *how, scim_v
     scim_buffer_add(out, record->json, cut);
     scim_buffer_puts(out, ",\"id\":");
     put_id(out, &record->id);
-    scim_buffer_add(out, record->json + cut, record->json_len - cut - 1);
+    put_stored(out, how, record->json + cut, record->json_len - cut - 1);
     if (view && wants(how, record->type->members)) {
         SCIM_ERR(put_members(out, how, view, record));
     }

@@ -44,7 +44,7 @@ static scim_record record_of(const scim_registry *types, const char *json)
 static const char *render(const char *json, const char *attributes, const char *excluded)
 {
     scim_record record = record_of(registry, json);
-    scim_render how = {.base_url = BASE};
+    scim_render how = {.base_url = BASE, .registry = registry};
     scim_buffer *out = scim_buffer_make(0, pool);
 
     assert_null(
@@ -72,6 +72,19 @@ static void test_bytes_are_copied(void **state)
                                     ID "\"", odd, "," META "}", NULL));
 }
 
+static void test_references(void **state)
+{
+    const char *text =
+        render("{\"schemas\":[\"u\"],\"manager\":{\"value\":\"" ID "\",\"$ref\":\"Users/" ID
+               "\"},\"photo\":{\"$ref\":\"https://else/Users/1\"},\"nickName\":"
+               "\"\\\"$ref\\\":\\\"Users/x\"}",
+               NULL, NULL);
+
+    assert_non_null(strstr(text, "\"$ref\":\"" BASE "/Users/" ID "\""));
+    assert_non_null(strstr(text, "\"$ref\":\"https://else/Users/1\""));
+    assert_non_null(strstr(text, "\"nickName\":\"\\\"$ref\\\":\\\"Users/x\""));
+}
+
 static void test_nothing_but_schemas(void **state)
 {
     assert_string_equal(render("{\"schemas\":[\"u\"]}", NULL, NULL),
@@ -84,7 +97,7 @@ static void test_damaged(void **state)
 {
     static const char *const damaged[] = {"", "{}", "{\"userName\":\"a\"}", "{\"schemas\":[",
                                           "{\"schemas\":[\"a\\"};
-    scim_render how = {.base_url = BASE};
+    scim_render how = {.base_url = BASE, .registry = registry};
     apr_size_t i;
 
     for (i = 0; i < sizeof(damaged) / sizeof(damaged[0]); i++) {
@@ -102,7 +115,7 @@ static void test_damaged(void **state)
 static void test_base_url_is_escaped(void **state)
 {
     scim_record record = record_of(registry, "{\"schemas\":[\"u\"]}");
-    scim_render how = {.base_url = "http://h/a\"b"};
+    scim_render how = {.base_url = "http://h/a\"b", .registry = registry};
     scim_buffer *out = scim_buffer_make(0, pool);
     const json_t *meta;
 
@@ -131,7 +144,7 @@ static void test_edges_wanted(void **state)
 {
     const scim_resource_type *user = scim_registry_type(registry, "User");
     const scim_resource_type *group = scim_registry_type(registry, "Group");
-    scim_render how = {.base_url = BASE};
+    scim_render how = {.base_url = BASE, .registry = registry};
 
     assert_true(scim_render_wants_edges(&how, user));
     assert_true(scim_render_wants_edges(&how, group));
@@ -172,7 +185,7 @@ static void test_returned_request(void **state)
 {
     scim_record record =
         record_of(registry, "{\"schemas\":[\"" THING "\"],\"shown\":\"s\",\"asked\":\"a\"}");
-    scim_render how = {.base_url = BASE};
+    scim_render how = {.base_url = BASE, .registry = registry};
     scim_buffer *out = scim_buffer_make(0, pool);
 
     record.type = scim_registry_type(registry_with_hidden_attribute(), "Thing");
@@ -192,6 +205,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         {"C-031 id and meta around the stored bytes", test_full, NULL, NULL, NULL},
         {"stored bytes are copied as they are", test_bytes_are_copied, NULL, NULL, NULL},
+        {"C-029 a reference is told with the base, text that looks like one is not",
+         test_references, NULL, NULL, NULL},
         {"a resource with nothing but schemas", test_nothing_but_schemas, NULL, NULL, NULL},
         {"C-318 a damaged record is told to the log", test_damaged, NULL, NULL, NULL},
         {"the base URL is escaped", test_base_url_is_escaped, NULL, NULL, NULL},

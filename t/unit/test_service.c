@@ -1108,7 +1108,7 @@ static const scim_error *copy_record(scim_view *view, void *baton)
 static scim_reply reply_to(const scim_change *change)
 {
     scim_call call = call_of(SCIM_PUT, "/Users/x", NULL);
-    scim_render how = {.base_url = BASE, .tenant = &identity.tenant};
+    scim_render how = {.base_url = BASE, .registry = registry, .tenant = &identity.tenant};
     scim_reply reply = {.status = 200, .content_type = SCIM_MEDIA_TYPE, .count = -1};
 
     assert_null(scim_reply_change(&reply, &call, &how, change, true, pool));

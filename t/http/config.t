@@ -1,0 +1,218 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: Apache-2.0
+# The configuration: what is wrong in it is told before anything starts, and
+# what is right in it holds where it stands.
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+use File::Temp qw(tempdir);
+use Scim::Body;
+use Scim::Httpd;
+use Test::More;
+
+# httpd -t must fail, naming the directive and saying all of this.
+sub refused
+{
+    my ($name, $where, $text, @says) = @_;
+    my ($code, $output) = Scim::Httpd->configtest($where => "$text\n");
+    my @missing = grep { index($output, $_) < 0 } @says, 'Syntax error on line';
+    return ok($code != 0 && !@missing, $name) || diag("exit code $code, not said: @missing\n$output");
+}
+
+sub accepted
+{
+    my ($name, %where) = @_;
+    my ($code, $output) = Scim::Httpd->configtest(%where);
+    return is($code, 0, $name) || diag($output);
+}
+
+subtest 'a wrong value names the directive and what it may be' => sub {
+    my @flag = ('On or Off');
+    my @size = ('a size of at least', 'with k, m or g behind it');
+    my @server = (
+        ['SCIMStore', 'store', 'lmdb:/path/of/a/directory'],
+        ['SCIMStore', 'sqlite:/x', 'lmdb:/path/of/a/directory'],
+        ['SCIMStore', 'lmdb:', 'lmdb:/path/of/a/directory'],
+        ['SCIMStore', 'lmdb:/', 'lmdb:/path/of/a/directory'],
+        (map { ['SCIMStoreSize', $_, @size] } 'large', '10', '-1g', '64gb', '1.5g', '99999999999g'),
+        (map { ['SCIMWriteTimeout', $_, 'a time', 'ms, s or min'] } 'long', '0', '-1', '10q'),
+        (map { ['SCIMScanLimit', $_, 'a whole number of at least 0'] } 'many', '-1', '1.5', '10k'),
+        (map { ['SCIMReadOnly', $_, @flag] } 'maybe', '1'),
+        ['SCIMUniqueGroupNames', 'yes', @flag],
+        ['SCIMDanglingReferences', 'maybe', 'refuse or allow'],
+    );
+    my @location = (
+        ['SCIMEngine', 'perhaps', @flag],
+        (map { ['SCIMBaseURL', $_, 'a URL (https://host/path)'] } 'scim.example.com', '/scim', 'ftp://x', 'https://x/?y', 'https://x y'),
+        (map { ['SCIMTenant', $_, 'the name of a tenant'] } 'a b', 'a/b', 'x' x 65),
+        ['SCIMTenant', '%{nothing', 'cannot parse expression'],
+        ['SCIMProfile', 'strict', 'rfc or interop'],
+        ['SCIMGroupPatchReturn', 'full', 'minimal or representation'],
+        (map { ['SCIMDefaultPageSize', $_, 'a whole number of at least 1'] } '0', '-1', 'x', '1k'),
+        (map { ['SCIMMaxPageSize', $_, 'a whole number of at least 1'] } '0', 'x'),
+        (map { ['SCIMMaxBody', $_, @size] } '0', '100', '8mb', 'x'),
+        ['SCIMRequireTLS', 'sometimes', 'On, Off or expr='],
+        ['SCIMRequireTLS', 'expr=((', 'cannot parse expression'],
+    );
+    refused("$_->[0] \"$_->[1]\"", 'conf', qq($_->[0] "$_->[1]"), @$_[0, 2 .. $#$_]) for @server;
+    refused("$_->[0] \"$_->[1]\"", 'location', qq($_->[0] "$_->[1]"), @$_[0, 2 .. $#$_]) for @location;
+    refused('SCIMTenant "a b" of the server', 'conf', 'SCIMTenant "a b"', 'SCIMTenant', 'the name of a tenant');
+};
+
+subtest 'a directive in the wrong place is told where it belongs' => sub {
+    my @belongs = ('SCIMEngine', 'belongs directly in a <Location> or <LocationMatch> section');
+    refused('SCIMEngine at server level', 'conf', 'SCIMEngine On', 'SCIMEngine', 'not allowed');
+    refused('SCIMEngine in a Directory', 'conf', "<Directory /tmp>\nSCIMEngine On\n</Directory>", @belongs);
+    refused('SCIMEngine in Files', 'conf', "<Files x>\nSCIMEngine On\n</Files>", @belongs);
+    refused('SCIMEngine in an If', 'location', "<If \"true\">\nSCIMEngine On\n</If>", @belongs);
+    refused('SCIMEngine in a Limit', 'location', "<Limit GET>\nSCIMEngine On\n</Limit>", 'SCIMEngine');
+    refused('SCIMBasePath in a Location', 'location', 'SCIMBasePath /x', 'SCIMBasePath', 'belongs in a <LocationMatch>');
+    refused('SCIMBasePath that is relative', 'conf', "<LocationMatch ^/x>\nSCIMEngine On\nSCIMBasePath x\n</LocationMatch>",
+        'SCIMBasePath', 'a path that begins with /');
+    refused('SCIMProfile at server level', 'conf', 'SCIMProfile rfc', 'SCIMProfile', 'not allowed');
+    refused('SCIMStore in a Location', 'location', 'SCIMStore lmdb:/x', 'SCIMStore', 'not allowed');
+    refused('a tenant that cannot be', 'conf', "<SCIMTenantPolicy \"a b\">\n</SCIMTenantPolicy>",
+        'SCIMTenantPolicy', 'is not the name of a tenant');
+    refused('a policy in a policy', 'conf',
+        "<SCIMTenantPolicy a>\n<SCIMTenantPolicy b>\n</SCIMTenantPolicy>\n</SCIMTenantPolicy>", 'SCIMTenantPolicy', 'within itself');
+    refused('a policy without an end', 'conf', '<SCIMTenantPolicy a', 'SCIMTenantPolicy', 'was not closed');
+    refused('a policy in a Location', 'location', "<SCIMTenantPolicy a>\n</SCIMTenantPolicy>", 'SCIMTenantPolicy', 'not allowed');
+    refused('a word too many', 'conf', 'SCIMReadOnly On Off', 'SCIMReadOnly', 'takes one argument');
+};
+
+# The server of the tests, but for its store.
+package Storeless {
+    our @ISA = ('Scim::Httpd');
+
+    sub _write_httpd_conf
+    {
+        my ($self) = @_;
+        $self->SUPER::_write_httpd_conf;
+        my $path = $self->dir . '/httpd.conf';
+        open my $in, '<', $path or die "$path: $!\n";
+        my @lines = grep { !/^SCIMStore / } <$in>;
+        open my $out, '>', $path or die "$path: $!\n";
+        print $out @lines;
+        close $out;
+    }
+}
+
+subtest 'an endpoint needs a store' => sub {
+    my ($code, $output) = Storeless->configtest;
+    isnt($code, 0, 'without SCIMStore');
+    like($output, qr/SCIM1301: SCIMEngine On at line \d+ of \S+ needs a store: add "SCIMStore lmdb:/, 'the remedy and the line');
+    ($code) = Storeless->configtest(locations => '');
+    is($code, 0, 'no endpoint, no store');
+};
+
+subtest 'what is right is accepted, and no file is touched' => sub {
+    my $dir = tempdir(CLEANUP => 1);
+    accepted('all of the server',
+        conf => <<"EOT",
+SCIMStore lmdb:$dir/store
+SCIMStoreSize 1G
+SCIMWriteTimeout 500ms
+SCIMScanLimit 0
+SCIMReadOnly off
+SCIMUniqueGroupNames ON
+SCIMDanglingReferences Allow
+SCIMTenant default
+<SCIMTenantPolicy acme>
+    SCIMUniqueGroupNames Off
+    SCIMDanglingReferences refuse
+</SCIMTenantPolicy>
+EOT
+        location => <<'EOT');
+SCIMBaseURL https://scim.example.com:8443/people/
+SCIMTenant "%{HTTP:X-Tenant}"
+SCIMProfile RFC
+SCIMGroupPatchReturn Representation
+SCIMDefaultPageSize 1
+SCIMMaxPageSize 10000
+SCIMMaxBody 64K
+SCIMRequireTLS "expr=%{HTTPS} == 'on'"
+EOT
+    ok(!-e "$dir/store", 'the store is not made by httpd -t');
+    accepted('a path alone', conf => "SCIMStore $dir/store");
+};
+
+subtest 'a start without its store is refused' => sub {
+    my $dir = tempdir(CLEANUP => 1);
+    chmod 0755, $dir;
+    my $start = sub {
+        my ($store) = @_;
+        my $s = Scim::Httpd->new(start => 0, conf => "SCIMStore lmdb:$store");
+        eval { $s->start; $s->stop };
+        return $@;
+    };
+    like($start->("$dir/a/b"), qr{SCIM1302: SCIMStore lmdb:\Q$dir\E/a/b: cannot make the directory}, 'no directory for it');
+    mkdir "$dir/garbage";
+    open my $out, '>', "$dir/garbage/data.mdb" or die;
+    print $out "garbage\n" x 4096;
+    close $out;
+    chmod 0777, "$dir/garbage";
+    chmod 0666, "$dir/garbage/data.mdb";
+    like($start->("$dir/garbage"), qr{SCIM1302: SCIMStore lmdb:\Q$dir\E/garbage: \S}, 'something else in its place');
+};
+
+my @here = ('SCIMEngine On', 'SCIMBasePath /x', 'SCIMBaseURL https://x', 'SCIMTenant x', 'SCIMProfile rfc', 'SCIMGroupPatchReturn minimal',
+    'SCIMDefaultPageSize 1', 'SCIMMaxPageSize 1', 'SCIMMaxBody 1m', 'SCIMRequireTLS Off', 'SCIMStore lmdb:/x', 'SCIMReadOnly On');
+
+my $s = Scim::Httpd->new(
+    location => "SCIMMaxPageSize 5\nSCIMProfile rfc",
+    conf => "<Location \"/scim/v2/Users\">\nSCIMDefaultPageSize 2\n</Location>\n"
+        . endpoint('/with/slash/')
+        . endpoint('/switched')
+        . "<Location \"/switched/Groups\">\nSCIMEngine Off\nAuthType None\nRequire all granted\n</Location>\n",
+    files => { map { ("in$_/.htaccess" => "$here[$_]\n", "in$_/x.txt" => "x\n") } 0 .. $#here },
+);
+made($s, '/Users', user("user$_")) for 1 .. 3;
+
+subtest 'no directive is for .htaccess' => sub {
+    for my $i (0 .. $#here) {
+        my ($name) = split / /, $here[$i];
+        is($s->get($s->url("/in$i/x.txt"))->status, 500, $here[$i]);
+        $s->expect_log(qr/\.htaccess: $name not allowed here/);
+    }
+};
+
+subtest 'sections are merged, and what is not set is not off' => sub {
+    my $list = $s->get('/Users')->json;
+    is($list->{itemsPerPage}, 2, 'what the inner section sets');
+    is($list->{Resources}[0]{meta}{location}, $s->base . "/Users/$list->{Resources}[0]{id}", 'the base is that of the endpoint');
+    is($s->get('/ServiceProviderConfig')->json->{pagination}{maxPageSize}, 5, 'what the outer section sets');
+    is_error($s->post('/Users', user('x', foo => 1)), 400, 'invalidSyntax', 'it holds in the inner one, too');
+    my $r = $s->get($s->url('/with/slash/Users'));
+    is($r->json->{Resources}[0]{meta}{location}, $s->url("/with/slash/Users/$list->{Resources}[0]{id}"), 'a Location that ends in a slash');
+    is($s->get($s->url('/switched/Users'))->status, 200, 'beside one that is switched off');
+    is($s->get($s->url('/switched/Groups'))->status, 404, 'SCIMEngine Off');
+};
+
+subtest 'SCIMReadOnly leaves what is there to be read' => sub {
+    my $path = '/Users/' . $s->get('/Users')->json->{Resources}[0]{id};
+    $s->write_conf(conf => 'SCIMReadOnly On', location => '');
+    ok($s->graceful, 'restarted');
+    is($s->get($path)->status, 200, 'GET');
+    my @changes = (['POST', '/Users', user('x')], ['PUT', $path, user('x')], ['PATCH', $path, ops(['add', 'title', 'x'])], ['DELETE', $path]);
+    for my $request (@changes) {
+        my ($method, $url, $body) = @$request;
+        my $r = $s->request($method, $url, $body);
+        is_error($r, 503, undef, $method);
+        like($r->header('retry-after') // '', qr/^\d+$/, "$method: Retry-After");
+    }
+    is($s->get('/Users')->json->{totalResults}, 3, 'nothing has changed');
+};
+
+subtest 'C-029 a virtual host has endpoints and names of its own' => sub {
+    $s->write_conf(locations => '', conf => "<VirtualHost *>\nServerName people.example:8080\nSCIMTenant default\n"
+            . endpoint('/people/v2') . "</VirtualHost>\n<VirtualHost *>\nServerName none.example\n</VirtualHost>\n");
+    ok($s->graceful, 'restarted');
+    my $url = $s->url('/people/v2/Users');
+    my $one = $s->get($url, host => 'people.example')->json->{Resources}[0];
+    is($one->{meta}{location}, "http://people.example:8080/people/v2/Users/$one->{id}", 'its name');
+    is($s->get($url, host => 'none.example')->status, 404, 'another has none');
+};
+
+$s->log_clean;
+done_testing();

@@ -1,0 +1,211 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: Apache-2.0
+# scimctl: its commands, exit codes, JSON, and what it does beside a server.
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+use Cwd qw(abs_path);
+use File::Temp ();
+use JSON::PP ();
+use POSIX ();
+use Scim::Httpd;
+use Test::More;
+
+my $build = abs_path($ENV{SCIM_BUILD} || "$FindBin::Bin/../../build");
+my $temp = File::Temp->newdir('scim-ctl-XXXXXX', TMPDIR => 1);
+my $dir = $temp->dirname;
+my $root = $> == 0;
+# Whom root makes a store for; anybody else makes it for himself.
+my $owner = $root ? 'nobody' : getpwuid $>;
+chmod 0755, $dir;
+delete $ENV{SCIM_STORE};
+
+sub slurp
+{
+    my ($path) = @_;
+    open my $in, '<:raw', $path or die "$path: $!\n";
+    local $/;
+    return scalar(<$in>) // '';
+}
+
+# Runs scimctl with the text for its stdin: exit code, stdout, stderr.
+sub scimctl
+{
+    my ($stdin, @args) = @_;
+    my ($in, $out, $err) = map { File::Temp->new } 1 .. 3;
+    print $in $stdin;
+    close $in;
+    my $pid = fork // die "fork: $!\n";
+    if (!$pid) {
+        open STDIN, '<', $in->filename;
+        open STDOUT, '>', $out->filename;
+        open STDERR, '>', $err->filename;
+        no warnings 'exec';
+        exec { "$build/scimctl" } 'scimctl', @args;
+        POSIX::_exit(127);
+    }
+    waitpid $pid, 0;
+    my $code = $? & 127 ? 128 + ($? & 127) : $? >> 8;
+    return ($code, slurp($out->filename), slurp($err->filename));
+}
+
+# One test: the exit code, and what stdout and stderr are like.
+sub says
+{
+    my ($name, $want, $like_out, $like_err, $stdin, @args) = @_;
+    my ($code, $out, $err) = scimctl($stdin, @args);
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    ok($code == $want && $out =~ $like_out && $err =~ $like_err, $name)
+        or diag("scimctl @args: exit code $code, not $want\nstdout: $out\nstderr: $err");
+    return $out;
+}
+
+sub json
+{
+    my (@args) = @_;
+    my ($code, $out, $err) = scimctl('', '--json', @args);
+    return $code ? { error => $err } : JSON::PP->new->utf8->decode($out);
+}
+
+my $nothing = qr/\A\z/;
+my @store = ('--store', "lmdb:$dir/store");
+
+# --- without a store ---------------------------------------------------------
+
+says('help', 0, qr/^  token revoke .*Exit codes:.*/ms, $nothing, '', '--help');
+says('help of a command', 0, qr/\AUsage: scimctl token create --tenant T/, $nothing, '', qw(token create --help));
+says('help of a noun', 0, qr/token check/, $nothing, '', qw(token --help));
+says('version', 0, qr/store format 1, Unicode \d/, $nothing, '', '--version');
+says('no command', 1, $nothing, qr/which command/, '');
+says('a command that is not there', 1, $nothing, qr/no command frobnicate/, '', 'frobnicate');
+says('half a command', 1, $nothing, qr/tenant what/, '', 'tenant');
+says('an option that is not there', 1, $nothing, qr/--frob/, '', qw(stat --frob));
+says('an option of another command', 1, $nothing, qr/stat takes no option --tenant/, '', qw(stat --tenant a));
+says('a word too many', 1, $nothing, qr/usage: scimctl tenant create NAME/, '', qw(tenant create a b));
+says('a store that is not there', 2, $nothing, qr/scimctl init/, '', '--store', "lmdb:$dir/none", 'stat');
+says('a url of nothing', 2, $nothing, qr/lmdb:/, '', qw(--store what:ever stat));
+
+# --- init --------------------------------------------------------------------
+
+SKIP: {
+    skip 'only root makes stores for others', 2 if !$root;
+    says('root says who owns a new store', 1, $nothing, qr/--owner www-data/, '', @store, 'init');
+    ok(!-e "$dir/store", 'and nothing is made until then');
+}
+says('an owner that is not there', 1, $nothing, qr/no such user/, '', @store, qw(init --owner no.such.user));
+says('init makes the store', 0, qr/is made/, $nothing, '', @store, 'init', '--owner', $owner);
+is(sprintf('%o', (stat "$dir/store")[2] & 07777), '700', 'its directory is closed to others');
+is_deeply(
+    [map { scalar getpwuid((stat $_)[4]) } "$dir/store", "$dir/store/data.mdb", "$dir/store/lock.mdb"],
+    [($owner) x 3],
+    'directory and files belong to the owner'
+);
+says('init of a store that is there', 0, qr/is there already; nothing was changed/, $nothing, '', @store, 'init');
+is_deeply(json(@store, 'init'), { store => "lmdb:$dir/store", made => JSON::PP::false }, 'init as JSON');
+says('init in a directory that is not there', 2, $nothing, qr/first/, '', '--store', "$dir/no/store", 'init', '--owner', $owner);
+SKIP: {
+    skip 'only root makes stores for others', 1 if !$root;
+    says('init for another owner than there is', 4, $nothing, qr/belongs to nobody/, '', @store, qw(init --owner daemon));
+}
+
+# --- tenants -----------------------------------------------------------------
+
+says('no tenant yet', 0, qr/no tenant yet/, $nothing, '', @store, qw(tenant list));
+says('a tenant is created', 0, qr/Tenant acme is created.*--tenant acme/s, $nothing, '', @store, qw(tenant create acme));
+says('a tenant that is there', 4, $nothing, qr/already/, '', @store, qw(tenant create acme));
+says('an impossible name', 1, $nothing, qr/A-Z a-z/, '', @store, 'tenant', 'create', 'a/b');
+is(json(@store, qw(tenant create beta))->{name}, 'beta', 'a tenant as JSON; options stand where they like');
+{
+    local $ENV{SCIM_STORE} = "$dir/store";
+    says('tenants, with the store of SCIM_STORE', 0, qr/\ANAME  STATE   CREATED\nacme  active  20\d\d-/, $nothing, '', qw(tenant list));
+    is_deeply([map { $_->{name} } @{ json(qw(tenant list)) }], [qw(acme beta)], 'tenants as JSON');
+}
+
+# --- tokens ------------------------------------------------------------------
+
+my $shown = says('C-314 a token is one line of stdout, once', 0, qr/\ASecret Token: mscim_[0-9A-Za-z]{49}\n\z/, qr/only time/, '',
+    @store, qw(token create --tenant acme --connection entra));
+my ($token) = $shown =~ /(mscim_\S+)/;
+says('a token without a connection', 1, $nothing, qr/--connection/, '', @store, qw(token create --tenant acme));
+says('a token of no tenant', 3, $nothing, qr/no tenant "nix".*tenant list/, '', @store, qw(token create --tenant nix --connection entra));
+says('a scope of nothing', 1, $nothing, qr/--scope/, '', @store, qw(token create --tenant acme --connection c --scope all));
+for my $wrong ('soon', '0d', '-1d', '1', '1y', '999999999999d') {
+    says("a life of $wrong", 1, $nothing, qr/--expires/, '', @store, qw(token create --tenant acme --connection c --expires), $wrong);
+}
+my $made = json(@store, qw(token create --tenant acme --connection okta --scope read --expires never));
+like($made->{token}, qr/\Amscim_\w{49}\z/, 'a token as JSON');
+is_deeply([@$made{qw(tenant connection scope expires hint)}], ['acme', 'okta', 'read', undef, substr($made->{token}, -4)],
+    'and what it may and for how long');
+json(@store, qw(token create --tenant beta --connection okta --expires 12h --scope), 'write,read');
+
+says('C-314 tokens are listed without the tokens', 0,
+    qr/\ACONNECTION  HINT  SCOPE       STATE  CREATED .*\nentra       @{[substr $token, -4]}  read,write  valid /, $nothing, '',
+    @store, 'token', 'list', '--tenant', 'acme');
+my $listed = json(@store, qw(token list --tenant acme));
+is_deeply([sort map { "$_->{connection} $_->{scope} $_->{state}" } @$listed], ['entra read,write valid', 'okta read valid'],
+    'tokens as JSON, of this tenant alone');
+unlike(JSON::PP::encode_json($listed) . slurp("$dir/store/data.mdb"), qr/\Q$token\E/, 'C-311 C-314 no token stands in the list or in the store');
+
+says('check of a token', 0, qr/right form/, $nothing, "$token\n", qw(token check));
+says('check of the line of token create', 0, qr/right form/, $nothing, $shown, qw(token check));
+says('check of a token cut short', 4, $nothing, qr/no token/, substr($token, 0, -1), qw(token check));
+says('check of a token mistyped', 4, $nothing, qr/no token/, $token =~ s/(.)\z/$1 eq 'x' ? 'y' : 'x'/er, qw(token check));
+says('check of nothing', 4, $nothing, qr/no token/, '', qw(token check));
+
+says('revoke with another hint', 3, $nothing, qr/ends in ____/, '', @store, qw(token revoke --tenant acme --connection okta --hint ____));
+says('revoke by the hint', 0, qr/1 token is revoked/, $nothing, '', @store, qw(token revoke --tenant acme --connection okta --hint), $made->{hint});
+says('revoke by the token', 0, qr/1 token is revoked/, $nothing, $token, @store, qw(token revoke -i));
+says('revoke once more', 3, $nothing, qr/does not know/, $token, @store, qw(token revoke -i));
+says('revoke what is no token', 4, $nothing, qr/no token/, 'secret', @store, qw(token revoke --stdin));
+says('revoke of two minds', 1, $nothing, qr/either -i or/, $token, @store, qw(token revoke -i --tenant acme));
+is(scalar @{ json(@store, qw(token list --tenant beta)) }, 1, 'tokens of other tenants stay');
+
+# A token that nobody could see is taken back.
+{
+    my $err = File::Temp->new;
+    my $pid = fork // die "fork: $!\n";
+    if (!$pid) {
+        open STDOUT, '>', '/dev/full';
+        open STDERR, '>', $err->filename;
+        no warnings 'exec';
+        exec { "$build/scimctl" } 'scimctl', @store, qw(token create --tenant acme --connection lost);
+        POSIX::_exit(127);
+    }
+    waitpid $pid, 0;
+    is($? >> 8, 5, 'a token that cannot be written');
+    like(slurp($err->filename), qr/taken back/, 'is said to be gone');
+    is_deeply(json(@store, qw(token list --tenant acme)), [], 'and is gone');
+}
+
+# --- stat --------------------------------------------------------------------
+
+says('stat', 0, qr/^Tenants: +2\n.*^Used: +\d/ms, $nothing, '', @store, 'stat');
+my $stat = json(@store, 'stat');
+is_deeply([@$stat{qw(format tenants readers)}], [1, 2, 0], 'stat as JSON');
+cmp_ok($stat->{used}, '>', 0, 'which counts bytes');
+
+# --- beside a server ---------------------------------------------------------
+
+my $s = Scim::Httpd->new;
+my $live = $s->new_token(connection => 'entra');
+my @as = (authorization => "Bearer $live");
+# Each request over a connection of its own, so that every process is asked.
+my $ask = sub { return $s->get('/Users', @as)->status };
+is_deeply([parallel(8, $ask)], [(200) x 8], 'a token that is made while the server runs is known at once');
+is(($s->scimctl(qw(token revoke --tenant default --connection entra)))[0], 0, 'it is revoked');
+is_deeply([parallel(8, $ask)], [(401) x 8], 'C-314 C-015 no process takes it any more');
+is_error($s->get('/Users', @as), 401, undef, 'C-015 the answer is an error of SCIM');
+is($s->get('/Users')->status, 200, 'the other connection goes on');
+my $short = $s->new_token(connection => 'short', expires => '1s');
+is($s->get('/Users', authorization => "Bearer $short")->status, 200, 'a token of one second');
+sleep 2;
+my $late = $s->get('/Users', authorization => "Bearer $short");
+is_error($late, 401, undef, 'C-015 C-314 two seconds later it has expired');
+like($late->json->{detail}, qr/expired/, 'and the answer says so');
+my $read = $s->new_token(connection => 'reader', scope => 'read');
+is_error($s->post('/Users', { schemas => [$USER], userName => 'a' }, authorization => "Bearer $read"), 403, undef,
+    'C-016 a token to read does not write');
+cmp_ok(JSON::PP::decode_json(($s->scimctl('--json', 'stat'))[1])->{entries}, '>', 0, 'stat while the server runs');
+$s->log_clean;
+done_testing();
