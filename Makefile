@@ -66,8 +66,10 @@ $(O)/libscim.a: $(call obj,$(lib_src))
 	rm -f $@
 	$(AR) rcs $@ $^
 
+# Moved into place: a server may be running the one that is there.
 $(O)/mod_scim.so: $(call obj,$(httpd_src)) $(O)/libscim.a
-	$(CC) -shared $(CFLAGS) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
+	$(CC) -shared $(CFLAGS) $(LDFLAGS) -o $@.new $^ $(PKG_LIBS)
+	mv $@.new $@
 
 $(O)/scimctl: $(call obj,$(ctl_src)) $(O)/libscim.a
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)

@@ -204,7 +204,8 @@ typedef struct wanted {
     bool present;
     bool display_given;
     const char *display;
-    const char *type; /* as sent */
+    const char *type; /* as sent, as are ref and display */
+    const char *ref;
     const char *where;
 } wanted;
 
@@ -256,6 +257,7 @@ static const scim_error *step_add(planning *p, const scim_member_op *step)
     w = name_member(p, &id);
     w->present = true;
     w->type = step->type ? step->type : w->type;
+    w->ref = step->ref ? step->ref : w->ref;
     w->where = step->where;
     if (step->display) {
         w->display_given = true;
@@ -412,16 +414,46 @@ static const char *place_of(const wanted *w)
     return w->where ? w->where : "members";
 }
 
-/* Of a member that is there, the type is immutable. */
-static const scim_error *check_type(planning *p, const wanted *w, const type_def *type,
+/* Whether a $ref leads to another resource.  Only its last two segments count:
+ * clients know the base of the service by other names, and what is no path of
+ * a resource says nothing. */
+static bool leads_elsewhere(const scim_store *store, const char *ref, const type_def *type,
+                            const scim_id *member)
+{
+    const char *slash = strrchr(ref, '/');
+    scim_id id;
+    int i;
+
+    if (scim_id_parse(&id, slash ? slash + 1 : ref) && scim_id_compare(&id, member)) {
+        return true;
+    }
+    for (i = 0; slash && i < store->types_count; i++) {
+        const char *endpoint = store->types[i].type->endpoint;
+        apr_size_t len = strlen(endpoint);
+
+        if (&store->types[i] != type && (apr_size_t)(slash - ref) >= len
+            && !memcmp(slash - len, endpoint, len)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Of a member that is there, type and $ref are immutable. */
+static const scim_error *check_kind(planning *p, const wanted *w, const type_def *type,
                                     bool there)
 {
-    if (!w->type || !scim_text_casecmp(w->type, type->type->name)) {
-        return NULL;
+    scim_error_code code = there ? SCIM_E_MUTABILITY : SCIM_E_INVALID_VALUE;
+
+    if (w->type && scim_text_casecmp(w->type, type->type->name)) {
+        return scim_error_make(p->view->pool, code, "%s: the member's type is %s, not %s",
+                               place_of(w), type->type->name, w->type);
     }
-    return scim_error_make(p->view->pool, there ? SCIM_E_MUTABILITY : SCIM_E_INVALID_VALUE,
-                           "%s: the member's type is %s, not %s", place_of(w),
-                           type->type->name, w->type);
+    if (w->ref && leads_elsewhere(p->view->store, w->ref, type, &w->id)) {
+        return scim_error_make(p->view->pool, code,
+                               "%s: $ref leads to another resource than value", place_of(w));
+    }
+    return NULL;
 }
 
 /* Whether a member that is to be there may be.  One that is there already
@@ -441,7 +473,7 @@ static const scim_error *check_member(planning *p, const wanted *w, const type_d
                                place_of(w));
     }
     if (type) {
-        return check_type(p, w, type, there);
+        return check_kind(p, w, type, there);
     }
     if (there || p->tenant->policy.dangling_references) {
         return NULL;

@@ -194,7 +194,8 @@ subtest 'SCIMReadOnly leaves what is there to be read' => sub {
     $s->write_conf(conf => 'SCIMReadOnly On', location => '');
     ok($s->graceful, 'restarted');
     is($s->get($path)->status, 200, 'GET');
-    my @changes = (['POST', '/Users', user('x')], ['PUT', $path, user('x')], ['PATCH', $path, ops(['add', 'title', 'x'])], ['DELETE', $path]);
+    my @changes = (['POST', '/Users', user('x')], ['PUT', $path, user('x')], ['PATCH', $path, ops(['add', 'title', 'x'])],
+        ['DELETE', $path]);
     for my $request (@changes) {
         my ($method, $url, $body) = @$request;
         my $r = $s->request($method, $url, $body);

@@ -411,8 +411,7 @@ subtest 'C-056 a manager who is there has a $ref' => sub {
     for my $base ('', $rfc) {
         for my $sent ({ value => $boss->{id} }, { value => $boss->{id}, '$ref' => "https://evil.example/Users/$NOBODY" }) {
             my $json = posted(user(new_name(), $ENTERPRISE => { manager => $sent }), $base);
-            # RFC 7643 section 2.3.7: relative to the base path.
-            my $told = { value => $boss->{id}, '$ref' => "Users/$boss->{id}" };
+            my $told = { value => $boss->{id}, '$ref' => ($base || $s->base) . "/Users/$boss->{id}" };
             is_deeply($json->{$ENTERPRISE}{manager}, $told, 'the $ref is ours');
         }
     }

@@ -152,7 +152,14 @@ subtest 'C-160 a member cannot become another thing' => sub {
     my $with = sub { my $body = group('Outer'); $body->{members} = [@_]; return $body };
     for my $base ('', $rfc) {
         refused("$base$url", $with->({ value => $made->{id}, type => 'Group' }), 400, 'mutability', 'another type');
-        refused("$base$url", $with->({ value => $made->{id}, '$ref' => $inner->{meta}{location} }), 400, 'mutability', 'another $ref');
+        my $users = $made->{meta}{location} =~ s{[^/]+$}{}r;
+        for my $ref ($inner->{meta}{location}, "$users$inner->{id}", "../Groups/$made->{id}", "https://x.example/Users/$NOBODY") {
+            refused("$base$url", $with->({ value => $made->{id}, '$ref' => $ref }), 400, 'mutability', "another \$ref: $ref");
+        }
+        for my $ref ("../Users/$made->{id}", "https://x.example/scim/Users/$made->{id}", 'whatever', '/', '') {
+            my $same = $with->({ value => $made->{id}, '$ref' => $ref }, { value => $inner->{id} });
+            is($s->put("$base$url", $same)->status, 200, "the same, or nothing to go by: \"$ref\"");
+        }
         my $own = { value => $made->{id}, type => 'User', '$ref' => $made->{meta}{location} };
         is($s->put("$base$url", $with->($own, { value => $inner->{id} }))->status, 200, 'its own are fine');
     }

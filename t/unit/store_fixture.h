@@ -427,6 +427,48 @@ static inline apr_array_header_t *groups_of(const scim_id *member)
     return g.edges;
 }
 
+/* Somebody who is faster: runs before an update begins, for so many updates */
+
+typedef struct faster {
+    scim_kv_engine engine;
+    const scim_kv_engine *real;
+    void (*act)(int turn, void *baton);
+    void *baton;
+    int turns; /* left */
+    int turn;  /* taken */
+} faster;
+
+static faster others;
+
+static inline scim_kv_rc update_after_others(scim_kv *kv, scim_kv_job *jobs, int count)
+{
+    if (others.turns > 0) {
+        int turn = others.turn++;
+        int left = others.turns - 1;
+
+        others.turns = 0; /* what they do is done in peace */
+        others.act(turn, others.baton);
+        others.turns = left;
+    }
+    return others.real->update_all(kv, jobs, count);
+}
+
+static inline void let_others(void (*act)(int turn, void *baton), void *baton, int turns)
+{
+    scim_kv *kv = scim_store_kv(fix.store);
+
+    if (kv->engine != &others.engine) {
+        others.real = kv->engine;
+        others.engine = *kv->engine;
+        others.engine.update_all = update_after_others;
+        kv->engine = &others.engine;
+    }
+    others.act = act;
+    others.baton = baton;
+    others.turns = turns;
+    others.turn = 0;
+}
+
 /* All keys and values */
 
 typedef struct row {

@@ -688,17 +688,18 @@ static inline char *filled(apr_size_t len, char with)
 }
 
 /* 368 bytes, and a longer value of these and more whose digest begins with
- * NUL: the key of the one is the beginning of the key of the other. */
+ * NUL: the key of the one is the beginning of the key of the other, and with
+ * the next NUL it stands before that with an id behind it. */
 static inline const char *find_overlap(void)
 {
     unsigned char digest[32];
+    char *text = filled(408, 'n');
     int i;
 
-    for (i = 0; i < 100000; i++) {
-        const char *text = fmt("%s%040d", filled(368, 'n'), i);
-
-        SHA256((const unsigned char *)text, strlen(text), digest);
-        if (!digest[0]) {
+    for (i = 0; i < 2000000; i++) {
+        apr_snprintf(text + 368, 41, "%040d", i);
+        SHA256((const unsigned char *)text, 408, digest);
+        if (!digest[0] && !digest[1]) {
             return text;
         }
     }

@@ -649,6 +649,7 @@ static void test_group_versions(void **state)
     assert_int_equal(record_of("User", &a).version, user.version);
     assert_int_equal(record_of("User", &a).modified, user.modified);
     /* times do not go back with the clock */
+    must_take(&group, (steps){{ADD(&a)}, 1});
     assert_no_error(change_as(&change, &fix.tenant, "Group", &group, NULL, draft_patch,
                               "{'op':'remove','path':'members'}", 5, fix.pool));
     assert_int_equal(change.record.modified, fix.now);
@@ -742,7 +743,8 @@ static void test_lenient_reference(void **state)
     scim_change change;
 
     fix.lenient = fix.dangling = true;
-    id = must_post("User", managed("a", NOBODY));
+    id = must_post("User", "{'userName':'a','@EU':{'manager':{'value':'" NOBODY
+                           "','$ref':'https://x/Users/" NOBODY "'}}}");
     assert_string_equal(scim_json_string(manager_of(&id), "value"), NOBODY);
     assert_null(scim_json_string(manager_of(&id), "$ref"));
     other = must_post("User", managed("b", "bob"));
@@ -762,7 +764,7 @@ static void test_lenient_reference(void **state)
 static void test_dangling_policy(void **state)
 {
     scim_id a = new_user("a"), id, group, nobody;
-    steps others = {{{.kind = SCIM_MEMBER_ADD, .value = "0197a1b2-c3d4-7e5f-8a6b-000000000000"}},
+    steps unknown = {{{.kind = SCIM_MEMBER_ADD, .value = "0197a1b2-c3d4-7e5f-8a6b-000000000000"}},
                     1};
     scim_change change;
 
@@ -781,7 +783,7 @@ static void test_dangling_policy(void **state)
                                   "'display':'d'}]}",
                                   NOBODY));
     assert_string_equal(display_in(&group, &nobody), "d");
-    MUST_FAIL(take_steps(&change, &group, &others), SCIM_E_INVALID_VALUE, "000000000000");
+    MUST_FAIL(take_steps(&change, &group, &unknown), SCIM_E_INVALID_VALUE, "000000000000");
     must_take(&group, (steps){{REMOVE(&nobody)}, 1});
     assert_members(&group, NULL);
     must_delete("User", &id);
@@ -1133,6 +1135,174 @@ static void test_stale_gone(void **state)
                 text_of(&id));
     assert_int_equal(i.calls, 1);
     invariants();
+}
+
+/* The same from outside: between the last look and the update */
+
+typedef struct overtaken {
+    scim_id boss, a, b, group;
+} overtaken;
+
+static void be_managed(const scim_id *who, const char *name, const char *manager)
+{
+    scim_change change;
+
+    assert_no_error(put(&change, "User", who,
+                        manager ? managed(name, manager) : fmt("{'userName':'%s'}", name)));
+}
+
+static void retitle(int turn, void *baton)
+{
+    const overtaken *o = baton;
+    scim_change change;
+
+    assert_no_error(patch(&change, "User", &o->a,
+                          fmt("{'op':'replace','path':'title','value':'t%d'}", turn)));
+}
+
+static void refer_more(int turn, void *baton)
+{
+    const overtaken *o = baton;
+
+    be_managed(&o->b, "b", text_of(&o->boss));
+}
+
+static void refer_less(int turn, void *baton)
+{
+    const overtaken *o = baton;
+
+    be_managed(&o->a, "a", NULL);
+}
+
+/* As many referrers, but others. */
+static void refer_otherwise(int turn, void *baton)
+{
+    refer_less(turn, baton);
+    refer_more(turn, baton);
+}
+
+static void remove_boss(int turn, void *baton)
+{
+    const overtaken *o = baton;
+
+    assert_no_error(del("User", &o->boss));
+}
+
+static void leave_group(int turn, void *baton)
+{
+    const overtaken *o = baton;
+    scim_change change;
+
+    assert_no_error(patch(&change, "Group", &o->group, "{'op':'remove','path':'members'}"));
+}
+
+static overtaken set_overtaken(void)
+{
+    overtaken o;
+
+    o.boss = new_user("boss");
+    o.a = must_post("User", managed("a", text_of(&o.boss)));
+    o.b = new_user("b");
+    o.group = new_group("staff", fmt("{'value':'%s'}", text_of(&o.boss)));
+    return o;
+}
+
+static void test_delete_overtaken(void **state)
+{
+    static void (*const acts[])(int, void *) = {retitle, refer_more, refer_less,
+                                                refer_otherwise, leave_group};
+    size_t i;
+    int turns;
+
+    for (i = 0; i < sizeof(acts) / sizeof(acts[0]); i++) {
+        for (turns = 1; turns <= 10; turns += 9) {
+            overtaken o = set_overtaken();
+
+            let_others(acts[i], &o, turns);
+            must_delete("User", &o.boss);
+            others.turns = 0;
+            assert_null(manager_of(&o.a));
+            assert_null(manager_of(&o.b));
+            assert_members(&o.group, NULL);
+            assert_true(others.turn >= 1 && others.turn <= 3);
+            must_delete("User", &o.a);
+            must_delete("User", &o.b);
+            must_delete("Group", &o.group);
+        }
+    }
+}
+
+static void test_delete_twice(void **state)
+{
+    overtaken o = set_overtaken();
+
+    let_others(remove_boss, &o, 1);
+    assert_code(del("User", &o.boss), SCIM_E_NOT_FOUND, text_of(&o.boss));
+    invariants();
+}
+
+/* However many are faster, the fourth try is alone. */
+static void test_overtaken_always(void **state)
+{
+    overtaken o = set_overtaken();
+    scim_change change;
+
+    let_others(retitle, &o, 10);
+    assert_no_error(patch(&change, "User", &o.a,
+                          "{'op':'add','path':'emails','value':[{'value':'a@x'}]}"));
+    assert_int_equal(others.turn, 3);
+    others.turns = 0;
+    invariants();
+    assert_string_equal(string_at("User", &o.a, "title"), "t2");
+    assert_int_equal(json_array_size(json_object_get(json_at("User", &o.a), "emails")), 1);
+}
+
+static void test_create_overtaken(void **state)
+{
+    overtaken o = set_overtaken();
+    scim_change change;
+
+    let_others(remove_boss, &o, 1);
+    assert_code(post(&change, "User", managed("c", text_of(&o.boss))), SCIM_E_INVALID_VALUE,
+                text_of(&o.boss));
+    o.boss = new_user("boss");
+    let_others(remove_boss, &o, 1);
+    assert_code(post(&change, "Group", fmt("{'displayName':'g','members':[{'value':'%s'}]}",
+                                           text_of(&o.boss))),
+                SCIM_E_INVALID_VALUE, text_of(&o.boss));
+    invariants();
+}
+
+/* A member whose resource is gone may stay, not come again. */
+static void test_dangling_overtaken(void **state)
+{
+    steps s = {{{.kind = SCIM_MEMBER_ADD, .value = NOBODY, .display = "x"}}, 1};
+    overtaken o = set_overtaken();
+    scim_change change;
+
+    set_policy(true, true);
+    must_take(&o.group, s);
+    set_policy(true, false);
+    s.at[0].display = "y";
+    let_others(leave_group, &o, 1);
+    assert_code(take_steps(&change, &o.group, &s), SCIM_E_INVALID_VALUE, NOBODY);
+    assert_members(&o.group, NULL);
+    invariants();
+}
+
+/* Nothing is left to do: the answer is what others left. */
+static void test_no_change_overtaken(void **state)
+{
+    overtaken o = set_overtaken();
+    steps s = {{REMOVE(&o.boss)}, 1};
+    scim_change change;
+
+    let_others(leave_group, &o, 1);
+    assert_no_error(take_steps(&change, &o.group, &s));
+    assert_false(change.changed);
+    assert_int_equal(change.record.version, record_of("Group", &o.group).version);
+    assert_int_equal(change.record.modified, record_of("Group", &o.group).modified);
+    assert_int_equal(change.names->nelts, 0);
 }
 
 /* Damage */
@@ -1692,6 +1862,12 @@ int main(void)
         ON_BOTH("C-182 all members are those at the end", test_stale_members),
         ON_BOTH("C-056 C-212 a target that goes meanwhile", test_stale_target),
         ON_BOTH("C-210 a resource that goes meanwhile", test_stale_gone),
+        ON_BOTH("C-212 a deletion that others overtake", test_delete_overtaken),
+        ON_BOTH("C-210 two deletions at once", test_delete_twice),
+        ON_BOTH("the fourth try is alone", test_overtaken_always),
+        ON_BOTH("C-056 what a new resource refers to goes meanwhile", test_create_overtaken),
+        ON_BOTH("C-056 a member that is nothing does not come again", test_dangling_overtaken),
+        ON_BOTH("C-184 nothing left to do is no change", test_no_change_overtaken),
         ON_BOTH("altered bytes are never served", test_damaged),
         ON_MEMORY("C-173 a write that fails leaves nothing", test_atomic),
         ON_BOTH("a full store says so, and lets go of what is deleted", test_full),
