@@ -35,8 +35,8 @@ const index_def *index_find(const scim_store *store, const scim_resource_type *t
     for (i = 0; i < store->indexes_count; i++) {
         const index_def *def = &store->indexes[i];
 
-        if (def->type == type && def->kind != INDEX_REFERENCE
-            && scim_path_leaf(&def->path) == leaf) {
+        if (def->type == type && def->kind != INDEX_REFERENCE &&
+            scim_path_leaf(&def->path) == leaf) {
             return def;
         }
     }
@@ -50,8 +50,8 @@ typedef struct collecting {
     apr_pool_t *pool;
 } collecting;
 
-static void add_row(collecting *c, const index_def *def, const scim_key *key,
-                    const char *text, const scim_id *target)
+static void add_row(collecting *c, const index_def *def, const scim_key *key, const char *text,
+                    const scim_id *target)
 {
     index_row *row = apr_array_push(c->rows);
 
@@ -141,7 +141,7 @@ static void add_attribute(collecting *c, const index_def *def, const json_t *jso
     }
     value = json_object_get(json, def->path.attribute->name);
     if (json_is_array(value)) {
-        json_array_foreach(value, i, element) {
+        json_array_foreach (value, i, element) {
             add_element(c, def, element);
         }
     } else if (value) {
@@ -182,8 +182,8 @@ apr_array_header_t *index_rows(scim_store *store, const scim_tenant *tenant,
     return c.rows;
 }
 
-apr_array_header_t *index_rows_without(const apr_array_header_t *a,
-                                       const apr_array_header_t *b, apr_pool_t *pool)
+apr_array_header_t *index_rows_without(const apr_array_header_t *a, const apr_array_header_t *b,
+                                       apr_pool_t *pool)
 {
     apr_array_header_t *out = apr_array_make(pool, a->nelts, sizeof(index_row));
     int i;
@@ -191,8 +191,8 @@ apr_array_header_t *index_rows_without(const apr_array_header_t *a,
     for (i = 0; i < a->nelts; i++) {
         const index_row *row = &APR_ARRAY_IDX(a, i, index_row);
 
-        if (!b->nelts
-            || !bsearch(row, b->elts, (size_t)b->nelts, sizeof(index_row), compare_rows)) {
+        if (!b->nelts ||
+            !bsearch(row, b->elts, (size_t)b->nelts, sizeof(index_row), compare_rows)) {
             APR_ARRAY_PUSH(out, index_row) = *row;
         }
     }

@@ -62,8 +62,7 @@ bool store_sealed(scim_slice key, scim_slice value);
 
 /* Reads a sealed value: NOTFOUND, CORRUPT where the seal is broken, or shorter
  * than min bytes behind it; *rest is what stands behind the seal. */
-scim_kv_rc store_get(scim_kv_txn *txn, const scim_key *key, apr_size_t min,
-                     scim_slice *rest);
+scim_kv_rc store_get(scim_kv_txn *txn, const scim_key *key, apr_size_t min, scim_slice *rest);
 
 /* The first thing that every update does: another generation of the module
  * may have changed the format meanwhile. */
@@ -116,7 +115,7 @@ scim_kv_rc counter_read(apr_int64_t *out, scim_kv_txn *txn, const scim_key *key)
 /* index.c: the rows that a resource's JSON has in tables u, i and f */
 typedef struct index_row {
     const index_def *def;
-    scim_slice key; /* u: whole; i: without the id; f: whole but for the source id */
+    scim_slice key;        /* u: whole; i: without the id; f: whole but for the source id */
     const char *text;      /* the value, for a conflict's detail */
     scim_id target;        /* f: where it leads */
     const type_def *found; /* f, of rows to be added: what was there while preparing */
@@ -127,8 +126,8 @@ apr_array_header_t *index_rows(scim_store *store, const scim_tenant *tenant,
                                const scim_resource_type *type, const json_t *json,
                                apr_pool_t *pool);
 /* Those of a that are not in b. */
-apr_array_header_t *index_rows_without(const apr_array_header_t *a,
-                                       const apr_array_header_t *b, apr_pool_t *pool);
+apr_array_header_t *index_rows_without(const apr_array_header_t *a, const apr_array_header_t *b,
+                                       apr_pool_t *pool);
 const index_def *index_find(const scim_store *store, const scim_resource_type *type,
                             const scim_path *path);
 /* The key up to the value of an attribute, and behind it; text is prepared. */

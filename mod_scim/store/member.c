@@ -48,8 +48,8 @@ static bool decode(scim_edge *out, const scim_store *store, scim_slice key, scim
     const unsigned char *at = (const unsigned char *)value.data + STORE_SEAL;
     const type_def *type;
 
-    if (id.len != sizeof(out->id.bytes) || value.len < STORE_SEAL + MEMBER_HEAD
-        || !store_sealed(key, value)) {
+    if (id.len != sizeof(out->id.bytes) || value.len < STORE_SEAL + MEMBER_HEAD ||
+        !store_sealed(key, value)) {
         return false;
     }
     memcpy(out->id.bytes, id.data, id.len);
@@ -311,9 +311,9 @@ static const scim_error *where_edge(const scim_edge *edge, void *baton)
     planning *p = baton;
 
     apr_pool_clear(p->scratch);
-    if (!apr_hash_get(p->named, edge->id.bytes, sizeof(edge->id.bytes))
-        && element_matches(p, &edge->id, edge->type ? edge->type->name : NULL, edge->display,
-                           edge->display_len)) {
+    if (!apr_hash_get(p->named, edge->id.bytes, sizeof(edge->id.bytes)) &&
+        element_matches(p, &edge->id, edge->type ? edge->type->name : NULL, edge->display,
+                        edge->display_len)) {
         change_matching(p, &edge->id);
     }
     return NULL;
@@ -354,11 +354,10 @@ static const scim_error *named_matches(bool *matches, planning *p, const wanted 
         display = edge.display;
         display_len = edge.display_len;
     }
-    SCIM_ERR(scim_store_error(p->view->pool,
-                              record_find(&type, p->view->store, p->view->txn, p->tenant, &w->id),
-                              "reading members"));
-    *matches =
-        element_matches(p, &w->id, type ? type->type->name : NULL, display, display_len);
+    SCIM_ERR(scim_store_error(
+        p->view->pool, record_find(&type, p->view->store, p->view->txn, p->tenant, &w->id),
+        "reading members"));
+    *matches = element_matches(p, &w->id, type ? type->type->name : NULL, display, display_len);
     return NULL;
 }
 
@@ -431,8 +430,8 @@ static bool leads_elsewhere(const scim_store *store, const char *ref, const type
         const char *endpoint = store->types[i].type->endpoint;
         apr_size_t len = strlen(endpoint);
 
-        if (&store->types[i] != type && (apr_size_t)(slash - ref) >= len
-            && !memcmp(slash - len, endpoint, len)) {
+        if (&store->types[i] != type && (apr_size_t)(slash - ref) >= len &&
+            !memcmp(slash - len, endpoint, len)) {
             return true;
         }
     }
@@ -488,9 +487,9 @@ static const scim_error *plan_add(planning *p, const wanted *w)
     const type_def *type;
     member_add *add;
 
-    SCIM_ERR(scim_store_error(p->view->pool,
-                              record_find(&type, p->view->store, p->view->txn, p->tenant, &w->id),
-                              "reading members"));
+    SCIM_ERR(scim_store_error(
+        p->view->pool, record_find(&type, p->view->store, p->view->txn, p->tenant, &w->id),
+        "reading members"));
     SCIM_ERR(check_member(p, w, type));
     add = apr_array_push(p->plan->adds);
     add->id = w->id;
@@ -544,8 +543,8 @@ const scim_error *member_plan_make(member_plan **out, scim_view *view,
                                    const scim_tenant *tenant, const scim_id *group,
                                    const apr_array_header_t *steps)
 {
-    planning p = {.view = view, .tenant = tenant, .group = group,
-                  .named = apr_hash_make(view->pool)};
+    planning p = {
+        .view = view, .tenant = tenant, .group = group, .named = apr_hash_make(view->pool)};
     int i;
 
     p.plan = apr_pcalloc(view->pool, sizeof(*p.plan));
@@ -583,11 +582,7 @@ static bool same_display(const member_add *add, scim_slice value)
 }
 
 /* What an add comes to in this transaction. */
-typedef enum add_effect {
-    ADD_NOTHING,
-    ADD_NEW,
-    ADD_DISPLAY
-} add_effect;
+typedef enum add_effect { ADD_NOTHING, ADD_NEW, ADD_DISPLAY } add_effect;
 
 static scim_kv_rc add_effect_of(add_effect *out, scim_kv_txn *txn, const scim_key *key,
                                 const member_add *add)
@@ -626,8 +621,8 @@ static scim_kv_rc check_add(add_effect *effect, const member_add *add, const sci
     if (rc != SCIM_KV_OK) {
         return rc;
     }
-    if (type != add->type
-        || (*effect == ADD_NEW && !type && !tenant->policy.dangling_references)) {
+    if (type != add->type ||
+        (*effect == ADD_NEW && !type && !tenant->policy.dangling_references)) {
         return SCIM_KV_STALE;
     }
     return SCIM_KV_OK;
@@ -792,8 +787,8 @@ static scim_kv_rc leave_group(scim_kv_txn *txn, const scim_tenant *tenant,
     return rc == SCIM_KV_OK && had ? touch(txn, tenant, group, -1, now) : rc;
 }
 
-static scim_kv_rc lose_member(scim_kv_txn *txn, const scim_tenant *tenant,
-                              const scim_id *group, const scim_id *member, apr_time_t now)
+static scim_kv_rc lose_member(scim_kv_txn *txn, const scim_tenant *tenant, const scim_id *group,
+                              const scim_id *member, apr_time_t now)
 {
     bool had;
 

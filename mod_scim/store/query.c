@@ -16,7 +16,7 @@
 #include "internal.h"
 
 typedef enum source_kind {
-    SOURCE_SCAN,   /* the resource table */
+    SOURCE_SCAN, /* the resource table */
     SOURCE_NOTHING,
     SOURCE_ID,     /* one id */
     SOURCE_UNIQUE, /* a key of table u, or a prefix of some */
@@ -43,6 +43,7 @@ typedef struct search {
     apr_uint64_t total; /* matches so far */
     apr_uint64_t read;  /* records read so far */
     bool exact;         /* candidates need no evaluation */
+    bool meta;          /* the filter looks at meta */
     apr_pool_t *scratch;
 } search;
 
@@ -50,8 +51,8 @@ typedef struct search {
 
 static bool is_string_eq(const scim_filter *term)
 {
-    return term->kind == SCIM_FILTER_COMPARE && term->op == SCIM_OP_EQ
-           && term->value.kind == SCIM_LITERAL_STRING;
+    return term->kind == SCIM_FILTER_COMPARE && term->op == SCIM_OP_EQ &&
+           term->value.kind == SCIM_LITERAL_STRING;
 }
 
 static bool plan_id(source *out, const scim_filter *term)
@@ -73,8 +74,8 @@ static bool plan_member(source *out, const search *s, const scim_filter *term)
     if (!members || !is_string_eq(compare) || term->path.attribute != members) {
         return false;
     }
-    if (scim_path_leaf(&compare->path) != members
-        && strcmp(scim_path_leaf(&compare->path)->name, "value")) {
+    if (scim_path_leaf(&compare->path) != members &&
+        strcmp(scim_path_leaf(&compare->path)->name, "value")) {
         return false;
     }
     out->exact = true;
@@ -95,9 +96,9 @@ static bool literal_key(scim_key *key, const scim_filter_value *value,
 
     if (value->kind == SCIM_LITERAL_STRING) {
         scim_key_value(key, value->prepared, value->prepared_len);
-    } else if (value->kind == SCIM_LITERAL_TIME
-               || (value->kind == SCIM_LITERAL_NUMBER && value->is_integer
-                   && leaf->type == SCIM_TYPE_INTEGER)) {
+    } else if (value->kind == SCIM_LITERAL_TIME ||
+               (value->kind == SCIM_LITERAL_NUMBER && value->is_integer &&
+                leaf->type == SCIM_TYPE_INTEGER)) {
         apr_int64_t number = value->kind == SCIM_LITERAL_TIME ? value->time : value->integer;
 
         store_put_u64(bytes, (apr_uint64_t)number ^ (APR_UINT64_C(1) << 63));
@@ -138,8 +139,8 @@ static bool plan_index(source *out, const search *s, const scim_filter *term, bo
         /* "emails pr" is more than "emails.value pr". */
         return term->path.sub || term->path.attribute->type != SCIM_TYPE_COMPLEX;
     }
-    if (term->op != SCIM_OP_EQ
-        || !literal_key(&out->prefix, &term->value, scim_path_leaf(&def->path))) {
+    if (term->op != SCIM_OP_EQ ||
+        !literal_key(&out->prefix, &term->value, scim_path_leaf(&def->path))) {
         return false;
     }
     out->exact = exact && term->value.prepared_len <= SCIM_KEY_VALUE_MAX;
@@ -154,11 +155,11 @@ static bool plan_element(source *out, const search *s, const scim_filter *elemen
     scim_filter whole = *term;
 
     if (term->kind == SCIM_FILTER_AND) {
-        return plan_element(out, s, element, term->left)
-               || plan_element(out, s, element, term->right);
+        return plan_element(out, s, element, term->left) ||
+               plan_element(out, s, element, term->right);
     }
-    if (term->kind != SCIM_FILTER_COMPARE
-        || element->path.attribute->type != SCIM_TYPE_COMPLEX) {
+    if (term->kind != SCIM_FILTER_COMPARE ||
+        element->path.attribute->type != SCIM_TYPE_COMPLEX) {
         return false;
     }
     whole.path = element->path;
@@ -189,8 +190,8 @@ typedef scim_kv_rc (*row_fn)(scim_slice key, scim_slice value, void *baton);
  * cut, whose digest happens to begin with a NUL. */
 static bool is_row(const source *from, scim_slice rest)
 {
-    return !from->whole
-           || rest.len == (from->kind == SOURCE_UNIQUE ? 0 : sizeof(from->id.bytes));
+    return !from->whole ||
+           rest.len == (from->kind == SOURCE_UNIQUE ? 0 : sizeof(from->id.bytes));
 }
 
 static scim_kv_rc each_row(const search *s, const source *from, row_fn fn, void *baton)
@@ -288,7 +289,9 @@ static json_t *as_subject(const search *s, const scim_record *record)
     if (json) {
         scim_id_format(&record->id, id);
         json_object_set_new(json, "id", json_string(id));
-        json_object_set_new(json, "meta", make_meta(s, record, id));
+        if (s->meta) {
+            json_object_set_new(json, "meta", make_meta(s, record, id));
+        }
     }
     return json;
 }
@@ -318,8 +321,7 @@ static json_t *make_edge(const search *s, const scim_edge *edge)
         json_object_set_new(element, "$ref", make_location(s, edge->type, id));
     }
     if (edge->display) {
-        json_object_set_new(element, "display",
-                            json_stringn(edge->display, edge->display_len));
+        json_object_set_new(element, "display", json_stringn(edge->display, edge->display_len));
     }
     return element;
 }
@@ -340,7 +342,8 @@ static const json_t *subject_members(subject_baton *b)
 {
     if (!b->members) {
         b->members = scim_json_adopt(json_array(), b->s->scratch);
-        note_error(b, scim_member_each(b->s->view, b->s->tenant, &b->record->id, push_member, b));
+        note_error(b,
+                   scim_member_each(b->s->view, b->s->tenant, &b->record->id, push_member, b));
     }
     return b->members;
 }
@@ -397,7 +400,7 @@ static bool subject_has_edge(scim_subject *subject, const scim_attribute *attrib
         return has_member(subject->baton, value);
     }
     groups = subject_groups(subject->baton);
-    json_array_foreach(groups, i, element) {
+    json_array_foreach (groups, i, element) {
         if (!strcmp(scim_json_string(element, "value"), value)) {
             return true;
         }
@@ -460,9 +463,9 @@ static const scim_error *consider(search *s, const scim_id *id, const record_hea
         return too_many(s);
     }
     if (!s->exact) {
-        SCIM_ERR(scim_store_error(s->view->pool,
-                                  record_fill(&record, s->view->txn, s->tenant, s->type, id, head),
-                                  "reading a resource"));
+        SCIM_ERR(scim_store_error(
+            s->view->pool, record_fill(&record, s->view->txn, s->tenant, s->type, id, head),
+            "reading a resource"));
         SCIM_ERR(judge(&matches, s, &record));
     }
     if (matches && on_page(s)) {
@@ -633,6 +636,7 @@ static const scim_error *answer(search *s)
     if (!s->query->filter) {
         return list_page(s);
     }
+    s->meta = scim_filter_mentions(s->query->filter, SCIM_ROLE_META);
     plan(&from, &best, s, s->query->filter);
     if (from.kind == SOURCE_SCAN) {
         return walk_records(s, 0, APR_UINT64_MAX, consider);
@@ -645,8 +649,12 @@ const scim_error *scim_resource_query(apr_uint64_t *total, scim_view *view,
                                       const scim_tenant *tenant, const scim_query *query,
                                       scim_record_fn found, void *baton)
 {
-    search s = {.view = view, .tenant = tenant, .type = store_type(view->store, query->type),
-                .query = query, .found = found, .baton = baton};
+    search s = {.view = view,
+                .tenant = tenant,
+                .type = store_type(view->store, query->type),
+                .query = query,
+                .found = found,
+                .baton = baton};
     const scim_error *err;
 
     apr_pool_create(&s.scratch, view->pool);

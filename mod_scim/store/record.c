@@ -54,8 +54,8 @@ void store_seal(scim_slice key, unsigned char *value, apr_size_t len)
 
 bool store_sealed(scim_slice key, scim_slice value)
 {
-    return value.len >= STORE_SEAL
-           && store_get_u64(value.data) == seal_of(key, value.data, value.len);
+    return value.len >= STORE_SEAL &&
+           store_get_u64(value.data) == seal_of(key, value.data, value.len);
 }
 
 scim_kv_rc store_get(scim_kv_txn *txn, const scim_key *key, apr_size_t min, scim_slice *rest)

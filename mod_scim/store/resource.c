@@ -22,27 +22,19 @@
 
 #define OPTIMISTIC_TRIES 3
 
-typedef enum write_kind {
-    WRITE_CREATE,
-    WRITE_CHANGE,
-    WRITE_REMOVE
-} write_kind;
+typedef enum write_kind { WRITE_CREATE, WRITE_CHANGE, WRITE_REMOVE } write_kind;
 
 /* One record to be written, all that depends on nothing but its JSON ready. */
 typedef struct record_plan {
     write_kind kind;
     const type_def *type;
-    scim_id id;       /* CREATE: minted while applying */
-    record_head head; /* as it will be; the revision is the expected one, 0 for CREATE */
-    apr_array_header_t *add;  /* of index_row */
+    scim_id id;              /* CREATE: minted while applying */
+    record_head head;        /* as it will be; the revision is the expected one, 0 for CREATE */
+    apr_array_header_t *add; /* of index_row */
     apr_array_header_t *drop; /* of index_row */
 } record_plan;
 
-typedef enum mutation_kind {
-    MUTATION_CREATE,
-    MUTATION_CHANGE,
-    MUTATION_DELETE
-} mutation_kind;
+typedef enum mutation_kind { MUTATION_CREATE, MUTATION_CHANGE, MUTATION_DELETE } mutation_kind;
 
 typedef struct mutation {
     mutation_kind kind;
@@ -61,13 +53,13 @@ typedef struct mutation {
 
     /* what preparing made */
     const scim_error *error;
-    record_plan *plan;          /* NULL: the record itself stays as it is */
-    apr_array_header_t *others; /* of record_plan: records that referred to a deleted one */
+    record_plan *plan;             /* NULL: the record itself stays as it is */
+    apr_array_header_t *others;    /* of record_plan: records that referred to a deleted one */
     apr_array_header_t *referrers; /* of unsigned char[REFERRER_LEN]: the rows that say so */
-    member_plan *members;       /* or NULL */
-    apr_uint64_t revision;      /* of the record, expected */
-    apr_int64_t membership;     /* likewise of its membership, where it matters, else -1 */
-    record_head head;           /* of the record where plan is NULL, in pool */
+    member_plan *members;          /* or NULL */
+    apr_uint64_t revision;         /* of the record, expected */
+    apr_int64_t membership;        /* likewise of its membership, where it matters, else -1 */
+    record_head head;              /* of the record where plan is NULL, in pool */
     apr_array_header_t *names;
 
     /* what applying found */
@@ -106,8 +98,8 @@ static const char *display_of(const json_t *json, apr_size_t *len)
 }
 
 static record_plan *plan_record(mutation *m, write_kind kind, const type_def *type,
-                                const scim_id *id, const record_head *old,
-                                const json_t *before, const json_t *after)
+                                const scim_id *id, const record_head *old, const json_t *before,
+                                const json_t *after)
 {
     record_plan *plan = apr_pcalloc(m->pool, sizeof(*plan));
     apr_array_header_t *none = apr_array_make(m->pool, 1, sizeof(index_row));
@@ -184,8 +176,7 @@ static const scim_error *plan_members(mutation *m, scim_view *view, const scim_d
         scim_key key;
 
         counter_key_group(&key, m->tenant, COUNTER_REVISION, group);
-        SCIM_ERR(scim_store_error(m->result_pool,
-                                  counter_read(&m->membership, view->txn, &key),
+        SCIM_ERR(scim_store_error(m->result_pool, counter_read(&m->membership, view->txn, &key),
                                   "reading members"));
     }
     return NULL;
@@ -316,7 +307,8 @@ static const scim_error *plan_referrer(mutation *m, scim_view *view,
     before = parse_record(&head, m->pool);
     after = before ? scim_json_adopt(json_deep_copy(before), m->pool) : NULL;
     if (!after) {
-        return scim_store_error(m->result_pool, SCIM_KV_CORRUPT, "parsing a referring resource");
+        return scim_store_error(m->result_pool, SCIM_KV_CORRUPT,
+                                "parsing a referring resource");
     }
     reference_drop(after, m->store, referring, &m->id);
     APR_ARRAY_PUSH(m->others, record_plan) =
@@ -426,16 +418,15 @@ static scim_kv_rc check_unique(scim_kv_txn *txn, const index_row *row)
 
 static bool must_be_unique(const mutation *m, const index_row *row)
 {
-    return row->def->kind == INDEX_UNIQUE
-           || (row->def->unique_by_policy && m->tenant->policy.unique_group_names);
+    return row->def->kind == INDEX_UNIQUE ||
+           (row->def->unique_by_policy && m->tenant->policy.unique_group_names);
 }
 
 /* A reference must still lead where it led while preparing. */
 static scim_kv_rc check_target(const mutation *m, scim_kv_txn *txn, const index_row *row)
 {
     const type_def *found;
-    scim_kv_rc rc =
-        reference_target(&found, m->store, txn, m->tenant, row->def, &row->target);
+    scim_kv_rc rc = reference_target(&found, m->store, txn, m->tenant, row->def, &row->target);
 
     return rc == SCIM_KV_OK && found != row->found ? SCIM_KV_STALE : rc;
 }
@@ -484,8 +475,8 @@ static scim_kv_rc compare_referrer(const unsigned char *referrer, void *baton)
 {
     comparing *c = baton;
 
-    if (c->seen >= c->planned->nelts
-        || memcmp(c->planned->elts + c->seen * REFERRER_LEN, referrer, REFERRER_LEN)) {
+    if (c->seen >= c->planned->nelts ||
+        memcmp(c->planned->elts + c->seen * REFERRER_LEN, referrer, REFERRER_LEN)) {
         return SCIM_KV_STALE;
     }
     c->seen++;
@@ -634,13 +625,14 @@ static scim_kv_rc mint(mutation *m, scim_kv_txn *txn)
 
     record_prefix(&prefix, m->tenant, m->type);
     end = prefix;
-    scim_key_bytes(&end, "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", 16);
+    scim_key_bytes(&end, "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff",
+                   16);
     rc = scim_kv_seek(cursor, scim_key_slice(&end), &key, NULL);
     if (rc == SCIM_KV_OK || rc == SCIM_KV_NOTFOUND) {
         rc = scim_kv_prev(cursor, &key, NULL);
     }
-    if (rc == SCIM_KV_OK && scim_key_has_prefix(key, &prefix, &rest)
-        && rest.len == sizeof(last.bytes)) {
+    if (rc == SCIM_KV_OK && scim_key_has_prefix(key, &prefix, &rest) &&
+        rest.len == sizeof(last.bytes)) {
         memcpy(last.bytes, rest.data, sizeof(last.bytes));
     } else if (rc != SCIM_KV_OK && rc != SCIM_KV_NOTFOUND) {
         return rc;
@@ -780,9 +772,14 @@ const scim_error *scim_resource_create(scim_change *out, scim_store *store,
                                        const scim_tenant *tenant, const scim_draft *draft,
                                        bool lenient, apr_time_t now, apr_pool_t *result_pool)
 {
-    mutation m = {.kind = MUTATION_CREATE, .store = store, .tenant = tenant,
-                  .type = store_type(store, draft->type), .draft = draft, .lenient = lenient,
-                  .now = now, .result_pool = result_pool};
+    mutation m = {.kind = MUTATION_CREATE,
+                  .store = store,
+                  .tenant = tenant,
+                  .type = store_type(store, draft->type),
+                  .draft = draft,
+                  .lenient = lenient,
+                  .now = now,
+                  .result_pool = result_pool};
 
     SCIM_ERR(mutate(&m));
     finish(out, &m);
@@ -796,9 +793,16 @@ const scim_error *scim_resource_change(scim_change *out, scim_store *store,
                                        scim_draft_fn draft_fn, void *baton, bool lenient,
                                        apr_time_t now, apr_pool_t *result_pool)
 {
-    mutation m = {.kind = MUTATION_CHANGE, .store = store, .tenant = tenant,
-                  .type = store_type(store, type), .id = *id, .precondition = precondition,
-                  .draft_fn = draft_fn, .baton = baton, .lenient = lenient, .now = now,
+    mutation m = {.kind = MUTATION_CHANGE,
+                  .store = store,
+                  .tenant = tenant,
+                  .type = store_type(store, type),
+                  .id = *id,
+                  .precondition = precondition,
+                  .draft_fn = draft_fn,
+                  .baton = baton,
+                  .lenient = lenient,
+                  .now = now,
                   .result_pool = result_pool};
 
     SCIM_ERR(mutate(&m));
@@ -808,19 +812,24 @@ const scim_error *scim_resource_change(scim_change *out, scim_store *store,
 
 const scim_error *scim_resource_delete(scim_store *store, const scim_tenant *tenant,
                                        const scim_resource_type *type, const scim_id *id,
-                                       const scim_precondition *precondition,
-                                       apr_time_t now, apr_pool_t *result_pool)
+                                       const scim_precondition *precondition, apr_time_t now,
+                                       apr_pool_t *result_pool)
 {
-    mutation m = {.kind = MUTATION_DELETE, .store = store, .tenant = tenant,
-                  .type = store_type(store, type), .id = *id, .precondition = precondition,
-                  .now = now, .result_pool = result_pool};
+    mutation m = {.kind = MUTATION_DELETE,
+                  .store = store,
+                  .tenant = tenant,
+                  .type = store_type(store, type),
+                  .id = *id,
+                  .precondition = precondition,
+                  .now = now,
+                  .result_pool = result_pool};
 
     return mutate(&m);
 }
 
 const scim_error *scim_resource_get(scim_record *out, scim_view *view,
-                                    const scim_tenant *tenant,
-                                    const scim_resource_type *type, const scim_id *id)
+                                    const scim_tenant *tenant, const scim_resource_type *type,
+                                    const scim_id *id)
 {
     const type_def *def = store_type(view->store, type);
     record_head head;
@@ -833,8 +842,8 @@ const scim_error *scim_resource_get(scim_record *out, scim_view *view,
         char text[SCIM_ID_TEXT + 1];
 
         return scim_error_make(view->pool, SCIM_E_NOT_FOUND,
-                               "There is no %s with the id \"%s\" in this directory", type->name,
-                               scim_id_format(id, text));
+                               "There is no %s with the id \"%s\" in this directory",
+                               type->name, scim_id_format(id, text));
     }
     if (rc != SCIM_KV_OK) {
         return scim_store_error(view->pool, rc, "reading a resource");

@@ -52,12 +52,13 @@ const scim_error *scim_store_error(apr_pool_t *result_pool, scim_kv_rc rc, const
     case SCIM_KV_CONFLICT:
     case SCIM_KV_STALE:
         return scim_error_system(result_pool, SCIM_E_UNAVAILABLE, APR_SUCCESS,
-                                 "The directory is busy; try again",
-                                 "%s: %s", what, scim_kv_strerror(rc));
+                                 "The directory is busy; try again", "%s: %s", what,
+                                 scim_kv_strerror(rc));
     case SCIM_KV_READONLY:
-        return scim_error_system(result_pool, SCIM_E_UNAVAILABLE, APR_SUCCESS,
-                                 "The directory takes no changes at the moment; try again later",
-                                 "%s: %s", what, scim_kv_strerror(rc));
+        return scim_error_system(
+            result_pool, SCIM_E_UNAVAILABLE, APR_SUCCESS,
+            "The directory takes no changes at the moment; try again later", "%s: %s", what,
+            scim_kv_strerror(rc));
     case SCIM_KV_FULL:
         return scim_error_system(result_pool, SCIM_E_STORAGE_FULL, APR_SUCCESS,
                                  "The directory has no space left; nothing was changed",
@@ -104,8 +105,8 @@ static int collect_indexes(index_def *out, const scim_registry *registry)
         const scim_resource_type *type = scim_registry_type(registry, default_indexes[d].type);
         scim_path path;
 
-        if (!type
-            || scim_path_attribute(&path, default_indexes[d].attribute, type) != SCIM_PATH_OK) {
+        if (!type ||
+            scim_path_attribute(&path, default_indexes[d].attribute, type) != SCIM_PATH_OK) {
             continue;
         }
         if (out) {

@@ -16,9 +16,9 @@ bool scim_tenant_name_valid(const char *name)
 {
     apr_size_t len = strlen(name);
 
-    return len > 0 && len <= SCIM_TENANT_NAME_MAX
-           && strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-                           "0123456789._-") == len;
+    return len > 0 && len <= SCIM_TENANT_NAME_MAX &&
+           strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+                        "0123456789._-") == len;
 }
 
 scim_policy scim_policy_default(void)
@@ -28,8 +28,8 @@ scim_policy scim_policy_default(void)
 
 static bool policy_equal(const scim_policy *a, const scim_policy *b)
 {
-    return a->unique_group_names == b->unique_group_names
-           && a->dangling_references == b->dangling_references;
+    return a->unique_group_names == b->unique_group_names &&
+           a->dangling_references == b->dangling_references;
 }
 
 static void tenant_key(scim_key *key, const char *name)
@@ -226,8 +226,8 @@ const scim_error *scim_tenant_create(scim_tenant *out, scim_store *store, const 
     }
     rc = scim_kv_update_exclusive(store->kv, create, &w);
     if (rc == SCIM_KV_EXISTS) {
-        return scim_error_make(result_pool, SCIM_E_UNIQUENESS, "There is a tenant \"%s\" already",
-                               name);
+        return scim_error_make(result_pool, SCIM_E_UNIQUENESS,
+                               "There is a tenant \"%s\" already", name);
     }
     if (rc != SCIM_KV_OK) {
         return scim_store_error(result_pool, rc, "creating a tenant");

@@ -37,8 +37,8 @@ bool scim_token_well_formed(const char *text)
 {
     char check[CHECK_LEN];
 
-    if (strlen(text) != SCIM_TOKEN_LEN || strncmp(text, PREFIX, PREFIX_LEN)
-        || strspn(text + PREFIX_LEN, base62) != SECRET_LEN + CHECK_LEN) {
+    if (strlen(text) != SCIM_TOKEN_LEN || strncmp(text, PREFIX, PREFIX_LEN) ||
+        strspn(text + PREFIX_LEN, base62) != SECRET_LEN + CHECK_LEN) {
         return false;
     }
     checksum(text, check);
@@ -138,8 +138,8 @@ static unsigned char *write_string(unsigned char *at, const char *text)
 
 static scim_slice encode(const token_row *row, apr_pool_t *pool)
 {
-    apr_size_t len = STORE_SEAL + TOKEN_HEAD + 2 + strlen(row->tenant_name)
-                     + strlen(row->connection);
+    apr_size_t len =
+        STORE_SEAL + TOKEN_HEAD + 2 + strlen(row->tenant_name) + strlen(row->connection);
     unsigned char *value = apr_palloc(pool, len), *at = value + STORE_SEAL;
 
     store_put_u32(at, row->tenant);
@@ -162,8 +162,8 @@ static void fill_identity(scim_identity *out, const token_row *row)
     out->hint = row->hint;
 }
 
-const scim_error *scim_token_find(scim_token_state *state, scim_identity *out,
-                                  scim_view *view, const char *token, apr_time_t now)
+const scim_error *scim_token_find(scim_token_state *state, scim_identity *out, scim_view *view,
+                                  const char *token, apr_time_t now)
 {
     const scim_error *err;
     token_row row;
@@ -232,9 +232,8 @@ static scim_kv_rc create(scim_kv_txn *txn, void *baton)
 }
 
 const scim_error *scim_token_create(char *token, scim_store *store, const char *tenant,
-                                    const char *connection, unsigned int scopes,
-                                    apr_time_t now, apr_time_t expires,
-                                    apr_pool_t *result_pool)
+                                    const char *connection, unsigned int scopes, apr_time_t now,
+                                    apr_time_t expires, apr_pool_t *result_pool)
 {
     token_write w = {.row = {0, now, now, expires, scopes, NULL, tenant, connection},
                      .pool = result_pool};
@@ -303,16 +302,14 @@ static scim_kv_rc list_one(scim_slice key, const token_row *row, void *baton)
     return SCIM_KV_OK;
 }
 
-const scim_error *scim_token_list(apr_array_header_t **out, scim_view *view,
-                                  const char *tenant)
+const scim_error *scim_token_list(apr_array_header_t **out, scim_view *view, const char *tenant)
 {
     scim_tenant found;
     token_listing listing = {apr_array_make(view->pool, 4, sizeof(scim_identity)), &found};
 
     SCIM_ERR(scim_tenant_find(&found, view, tenant));
-    SCIM_ERR(scim_store_error(view->pool,
-                              each(view->txn, &found, list_one, &listing, view->pool),
-                              "listing tokens"));
+    SCIM_ERR(scim_store_error(
+        view->pool, each(view->txn, &found, list_one, &listing, view->pool), "listing tokens"));
     *out = listing.out;
     return NULL;
 }
@@ -385,8 +382,9 @@ const scim_error *scim_token_revoke_token(int *revoked, scim_store *store, const
 
     *revoked = 0;
     if (!scim_token_well_formed(token)) {
-        return scim_error_make(result_pool, SCIM_E_INVALID_VALUE,
-                               "This is no token of mod_scim (mscim_ and 49 letters and digits)");
+        return scim_error_make(
+            result_pool, SCIM_E_INVALID_VALUE,
+            "This is no token of mod_scim (mscim_ and 49 letters and digits)");
     }
     if (!token_key(&key, store, token)) {
         return scim_store_error(result_pool, SCIM_KV_IO, "hashing a token");

@@ -35,20 +35,13 @@
 #include "scim/token.h"
 #include "scim/validate.h"
 
-/* One test on both engines. */
-#define ON_BOTH(name, fn)                                                  \
-    {name " (memory)", fn, begin, end, (void *)"memory"},                  \
-        {name " (lmdb)", fn, begin, end, (void *)"lmdb"}
-#define ON_MEMORY(name, fn) {name, fn, begin, end, (void *)"memory"}
-#define ON_LMDB(name, fn) {name, fn, begin, end, (void *)"lmdb"}
-
 #define NOBODY "0197a1b2-c3d4-7e5f-8a6b-0123456789ab"
 
 /* A vendor's type with attributes of every type, that refers to others in every
  * way that a schema allows. */
-#define REFERENCE(name, many, types)                                                         \
-    "{'name':'" name "','type':'complex','multiValued':" many ",'subAttributes':["           \
-    "{'name':'value','type':'string','multiValued':false,'caseExact':true},"                 \
+#define REFERENCE(name, many, types)                                               \
+    "{'name':'" name "','type':'complex','multiValued':" many ",'subAttributes':[" \
+    "{'name':'value','type':'string','multiValued':false,'caseExact':true},"       \
     "{'name':'$ref','type':'reference','multiValued':false,'referenceTypes':[" types "]}]}"
 
 static const char thing_schema[] =
@@ -60,9 +53,11 @@ static const char thing_schema[] =
     "{'name':'weight','type':'decimal','multiValued':false},"
     "{'name':'born','type':'dateTime','multiValued':false},"
     "{'name':'hot','type':'boolean','multiValued':false},"
-    "{'name':'seal','type':'binary','multiValued':false},"
-    REFERENCE("owner", "false", "'User'") "," REFERENCE("sponsor", "false", "'User'") ","
-    REFERENCE("helpers", "true", "'User','Thing'") "]}";
+    "{'name':'seal','type':'binary','multiValued':false}," REFERENCE(
+        "owner", "false",
+        "'User'") "," REFERENCE("sponsor", "false",
+                                "'User'") "," REFERENCE("helpers", "true",
+                                                        "'User','Thing'") "]}";
 
 static const char more_schema[] =
     "{'schemas':['urn:ietf:params:scim:schemas:core:2.0:Schema'],'id':'urn:x:more:1.0',"
@@ -88,6 +83,7 @@ typedef struct fixture {
 } fixture;
 
 static fixture fix;
+static apr_pool_t *root_pool; /* of what all tests share */
 static const scim_registry *registry;
 
 /* In the way of the pools of httpd, but what is freed is free at once, so that
@@ -118,19 +114,18 @@ static inline void make_registry(void)
 {
     static const char *const sources[] = {thing_schema, more_schema, thing_type};
     scim_document documents[3];
-    apr_pool_t *pool;
     int i;
 
     apr_initialize();
     atexit(apr_terminate);
-    apr_pool_create(&pool, NULL);
+    apr_pool_create(&root_pool, NULL);
     for (i = 0; i < 3; i++) {
-        documents[i].name = apr_psprintf(pool, "document %d", i);
+        documents[i].name = apr_psprintf(root_pool, "document %d", i);
         documents[i].resource_type = i == 2;
-        documents[i].bytes = quoted(sources[i], pool);
+        documents[i].bytes = quoted(sources[i], root_pool);
         documents[i].len = strlen(documents[i].bytes);
     }
-    if (scim_registry_build(&registry, documents, 3, pool)) {
+    if (scim_registry_build(&registry, documents, 3, root_pool)) {
         abort();
     }
 }
@@ -209,6 +204,39 @@ static inline int end(void **state)
     return 0;
 }
 
+/* A test, and the engines that it is for. */
+typedef struct store_test {
+    const char *name;
+    CMUnitTestFunction fn;
+    enum { BOTH, MEMORY, LMDB } on;
+} store_test;
+
+#define COUNT(table) (sizeof(table) / sizeof((table)[0]))
+
+static inline struct CMUnitTest on_engine(const store_test *test, const char *engine)
+{
+    const char *name = apr_psprintf(root_pool, "%s (%s)", test->name, engine);
+
+    return (struct CMUnitTest){name, test->fn, begin, end, (void *)engine};
+}
+
+/* Fills tests, which has two for each of table; those not wanted stay empty,
+ * and cmocka passes over them. */
+static inline void on_engines(struct CMUnitTest *tests, const store_test *table, size_t count)
+{
+    size_t i;
+
+    memset(tests, 0, sizeof(*tests) * 2 * count);
+    for (i = 0; i < count; i++) {
+        if (table[i].on != LMDB) {
+            tests[2 * i] = on_engine(&table[i], "memory");
+        }
+        if (table[i].on != MEMORY) {
+            tests[2 * i + 1] = on_engine(&table[i], "lmdb");
+        }
+    }
+}
+
 /* Making */
 
 static inline const char *replaced(const char *text, const char *what, const char *with,
@@ -284,10 +312,10 @@ static inline const scim_error *draft_patch(scim_draft *draft, const json_t *exi
     const drafting *d = baton;
     const scim_resource_type *type = scim_registry_type(registry, d->type);
     const scim_patch *patch;
-    json_t *body = parse(apr_psprintf(result_pool,
-                                      "{'schemas':['" SCIM_URN_PATCH "'],'Operations':[%s]}",
-                                      d->text),
-                         result_pool);
+    json_t *body =
+        parse(apr_psprintf(result_pool, "{'schemas':['" SCIM_URN_PATCH "'],'Operations':[%s]}",
+                           d->text),
+              result_pool);
 
     SCIM_ERR(scim_interop_patch(&body, body, type, fix.lenient, result_pool));
     SCIM_ERR(scim_patch_parse(&patch, body, type, fix.lenient, result_pool));
@@ -358,8 +386,7 @@ static inline const scim_error *get_in_view(scim_view *view, void *baton)
 
     SCIM_ERR(scim_resource_get(&g->record, view, g->tenant, g->type, g->id));
     g->json = scim_json_read_own(g->record.json, g->record.json_len, view->pool);
-    g->record.display =
-        apr_pstrmemdup(view->pool, g->record.display, g->record.display_len);
+    g->record.display = apr_pstrmemdup(view->pool, g->record.display, g->record.display_len);
     return NULL;
 }
 

@@ -31,11 +31,11 @@ typedef struct model_record {
 typedef struct model {
     apr_pool_t *pool;
     apr_array_header_t *rows;
-    apr_hash_t *there;    /* key -> row */
-    apr_hash_t *expected; /* key -> row, of tables u, i, f, o, c */
-    apr_hash_t *numbers;  /* "type/User" -> apr_uint16_t */
-    apr_hash_t *records;  /* tenant, id -> model_record */
-    apr_hash_t *groups;   /* tenant, id -> apr_int64_t: members */
+    apr_hash_t *there;        /* key -> row */
+    apr_hash_t *expected;     /* key -> row, of tables u, i, f, o, c */
+    apr_hash_t *numbers;      /* "type/User" -> apr_uint16_t */
+    apr_hash_t *records;      /* tenant, id -> model_record */
+    apr_hash_t *groups;       /* tenant, id -> apr_int64_t: members */
     apr_hash_t *unique_names; /* tenant -> whether its policy wants unique group names */
 } model;
 
@@ -53,7 +53,8 @@ static const struct model_index {
     {'i', "User", "emails.value", NULL, "emails", "value", false},
     {'i', "Group", "displayName", NULL, "displayName", NULL, false},
     {'i', "Group", "externalId", NULL, "externalId", NULL, true},
-    {'f', "User", SCIM_URN_ENTERPRISE ":manager", SCIM_URN_ENTERPRISE, "manager", "value", true},
+    {'f', "User", SCIM_URN_ENTERPRISE ":manager", SCIM_URN_ENTERPRISE, "manager", "value",
+     true},
     {'f', "Thing", "owner", NULL, "owner", "value", true},
     {'f', "Thing", "sponsor", NULL, "sponsor", "value", true},
     {'f', "Thing", "helpers", NULL, "helpers", "value", true},
@@ -134,8 +135,8 @@ static inline scim_slice unsealed(const model *m, const row *r, apr_size_t least
     const char *value = r->value.data;
     scim_slice rest = {value + 8, r->value.len - 8};
 
-    if (r->value.len < 8 + least
-        || big_endian(value, 8) != seal_for(r->key, rest.data, rest.len)) {
+    if (r->value.len < 8 + least ||
+        big_endian(value, 8) != seal_for(r->key, rest.data, rest.len)) {
         fail_msg("%s has a broken seal, or is too short", shown(r->key, m->pool));
     }
     return rest;
@@ -370,12 +371,11 @@ static inline void check_reference(const model *m, const struct model_index *ind
                                          scim_json_string(element, "value"), NULL));
 }
 
-static inline void model_value(model *m, const struct model_index *index,
-                               apr_uint16_t number, const model_record *record,
-                               const json_t *element)
+static inline void model_value(model *m, const struct model_index *index, apr_uint16_t number,
+                               const model_record *record, const json_t *element)
 {
-    const char *text = index->sub ? scim_json_string(element, index->sub)
-                                  : json_string_value(element);
+    const char *text =
+        index->sub ? scim_json_string(element, index->sub) : json_string_value(element);
     bytes key = key_of(index->kind, record->tenant);
     scim_id target;
 
@@ -409,14 +409,14 @@ static inline void model_attribute(model *m, const struct model_index *index,
     const char *name = apr_pstrcat(m->pool, "index/", kinds[(unsigned char)index->kind], "/",
                                    index->type, "/", index->attribute, NULL);
     const apr_uint16_t *number = apr_hash_get(m->numbers, name, APR_HASH_KEY_STRING);
-    const json_t *holder = index->extension ? json_object_get(record->json, index->extension)
-                                            : record->json;
+    const json_t *holder =
+        index->extension ? json_object_get(record->json, index->extension) : record->json;
     const json_t *value = json_object_get(holder, index->name), *element;
     size_t i;
 
     assert_non_null(number);
     if (json_is_array(value)) {
-        json_array_foreach(value, i, element) {
+        json_array_foreach (value, i, element) {
             model_value(m, index, *number, record, element);
         }
     } else if (value) {
@@ -562,8 +562,8 @@ static inline void model_edges(model *m)
 
 static inline bool is_zero_counter(const row *r)
 {
-    return *(const char *)r->key.data == 'c' && r->value.len == 8
-           && !big_endian(r->value.data, 8) && ((const char *)r->key.data)[5] == 'T';
+    return *(const char *)r->key.data == 'c' && r->value.len == 8 &&
+           !big_endian(r->value.data, 8) && ((const char *)r->key.data)[5] == 'T';
 }
 
 /* Of an index that a test added to those of the store. */
@@ -581,13 +581,13 @@ static inline void model_compare(model *m)
         const row *r = &APR_ARRAY_IDX(m->rows, i, row);
         const row *e = apr_hash_get(m->expected, r->key.data, (apr_ssize_t)r->key.len);
 
-        if (strchr("uifoc", *(const char *)r->key.data) && !e && !is_zero_counter(r)
-            && !is_added(r)) {
+        if (strchr("uifoc", *(const char *)r->key.data) && !e && !is_zero_counter(r) &&
+            !is_added(r)) {
             fail_msg("%s should not be there", shown(r->key, m->pool));
         }
         if (e && !same_slice(e->value, r->value)) {
-            fail_msg("%s is %s, should be %s", shown(r->key, m->pool),
-                     shown(r->value, m->pool), shown(e->value, m->pool));
+            fail_msg("%s is %s, should be %s", shown(r->key, m->pool), shown(r->value, m->pool),
+                     shown(e->value, m->pool));
         }
     }
     for (h = apr_hash_first(m->pool, m->expected); h; h = apr_hash_next(h)) {
@@ -671,11 +671,11 @@ static inline void must_delete(const char *type, const scim_id *id)
 }
 
 /* Something that must fail, and leave the store as it was to the byte. */
-#define MUST_FAIL(call, code, part)                                \
-    do {                                                           \
-        apr_array_header_t *before__ = dump(fix.pool);             \
-        assert_code(call, code, part);                             \
-        assert_true(same_dump(before__, dump(fix.pool)));          \
+#define MUST_FAIL(call, code, part)                       \
+    do {                                                  \
+        apr_array_header_t *before__ = dump(fix.pool);    \
+        assert_code(call, code, part);                    \
+        assert_true(same_dump(before__, dump(fix.pool))); \
     } while (0)
 
 static inline char *filled(apr_size_t len, char with)
@@ -711,8 +711,8 @@ static inline const char *find_overlap(void)
 static inline unsigned int seed_and_rounds(int *rounds)
 {
     const char *seed = getenv("SEED"), *n = getenv("N");
-    unsigned int number = seed ? (unsigned int)strtoul(seed, NULL, 0)
-                               : (unsigned int)apr_time_now();
+    unsigned int number =
+        seed ? (unsigned int)strtoul(seed, NULL, 0) : (unsigned int)apr_time_now();
 
     *rounds = n ? atoi(n) : *rounds;
     print_message("# SEED=%u N=%d\n", number, *rounds);

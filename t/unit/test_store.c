@@ -324,8 +324,7 @@ static void test_errors(void **state)
         const scim_error *err = scim_store_error(fix.pool, table[i].rc, "trying");
 
         assert_code(err, table[i].code, "The directory");
-        assert_string_equal(err->cause,
-                            fmt("trying: %s", scim_kv_strerror(table[i].rc)));
+        assert_string_equal(err->cause, fmt("trying: %s", scim_kv_strerror(table[i].rc)));
     }
 }
 
@@ -494,7 +493,8 @@ static void test_default_policy(void **state)
  * does not know. */
 static void test_tenant_row(void **state)
 {
-    static const char value[] = "\0\0\0\7\1\0\0\0\0\0\0\0\5{\"danglingReferences\":true,\"x\":1}";
+    static const char value[] =
+        "\0\0\0\7\1\0\0\0\0\0\0\0\5{\"danglingReferences\":true,\"x\":1}";
     scim_tenant found;
 
     poke("tother", value, sizeof(value) - 1, true);
@@ -528,13 +528,14 @@ static void test_tenants_apart(void **state)
     getting g = {.tenant = &other, .type = type_of("User"), .id = &id};
 
     assert_no_error(scim_tenant_create(&other, fix.store, "other", tick(), pool));
-    assert_no_error(post_as(&change, &other, "User", "{'userName':'anna','externalId':'1'}",
-                            tick(), pool));
+    assert_no_error(
+        post_as(&change, &other, "User", "{'userName':'anna','externalId':'1'}", tick(), pool));
     assert_no_error(post_as(&change, &other, "Group", "{'displayName':'staff'}", tick(), pool));
     invariants();
     assert_code(scim_store_view(fix.store, get_in_view, &g, pool), SCIM_E_NOT_FOUND, NULL);
-    assert_code(scim_resource_delete(fix.store, &other, type_of("User"), &id, NULL, tick(), pool),
-                SCIM_E_NOT_FOUND, NULL);
+    assert_code(
+        scim_resource_delete(fix.store, &other, type_of("User"), &id, NULL, tick(), pool),
+        SCIM_E_NOT_FOUND, NULL);
     assert_code(change_as(&change, &other, "User", &id, NULL, draft_put, "{'userName':'x'}",
                           tick(), pool),
                 SCIM_E_NOT_FOUND, NULL);
@@ -750,8 +751,8 @@ static void test_token_list(void **state)
     assert_no_error(scim_token_revoke(&revoked, fix.store, "other", "entra", NULL, fix.pool));
     assert_int_equal(revoked, 1);
     assert_state(token, fix.now, SCIM_TOKEN_VALID);
-    assert_code(scim_store_view(fix.store, tokens_in_view, &nobody, fix.pool),
-                SCIM_E_NOT_FOUND, "\"nobody\"");
+    assert_code(scim_store_view(fix.store, tokens_in_view, &nobody, fix.pool), SCIM_E_NOT_FOUND,
+                "\"nobody\"");
 }
 
 /* The tenant that a token was made for is gone, or another has its name now:
@@ -773,8 +774,7 @@ static scim_kv_rc damage_token(scim_kv_txn *txn, void *baton)
 {
     scim_slice key, value;
     unsigned char copy[200];
-    scim_kv_rc rc =
-        scim_kv_seek(scim_kv_cursor_open(txn), (scim_slice){"k", 1}, &key, &value);
+    scim_kv_rc rc = scim_kv_seek(scim_kv_cursor_open(txn), (scim_slice){"k", 1}, &key, &value);
 
     if (rc == SCIM_KV_OK) {
         memcpy(copy, value.data, value.len);
@@ -811,8 +811,8 @@ static bool store_holds(const char *text, apr_size_t len)
     for (i = 0; i < rows->nelts; i++) {
         const row *r = &APR_ARRAY_IDX(rows, i, row);
 
-        if (holds(r->key.data, r->key.len, text, len)
-            || holds(r->value.data, r->value.len, text, len)) {
+        if (holds(r->key.data, r->key.len, text, len) ||
+            holds(r->value.data, r->value.len, text, len)) {
             return true;
         }
     }
@@ -842,11 +842,13 @@ static void test_no_secrets(void **state)
     int i;
 
     new_token(token, "entra");
-    assert_no_error(post(&change, "User", "{'userName':'anna','password':'correct-horse-battery'}"));
+    assert_no_error(
+        post(&change, "User", "{'userName':'anna','password':'correct-horse-battery'}"));
     assert_no_error(put(&change, "User", &change.record.id,
                         "{'userName':'anna2','password':'correct-horse-battery'}"));
-    assert_no_error(patch(&change, "User", &change.record.id,
-                          "{'op':'replace','path':'password','value':'correct-horse-battery'}"));
+    assert_no_error(
+        patch(&change, "User", &change.record.id,
+              "{'op':'replace','path':'password','value':'correct-horse-battery'}"));
     assert_true(store_holds("anna2", 5));
     assert_int_equal(file_holds("anna2", 5), !strcmp(fix.engine, "lmdb"));
     assert_false(store_holds(secret, strlen(secret)) || file_holds(secret, strlen(secret)));
@@ -898,9 +900,8 @@ static const scim_error *revoke_tokens(int n)
 
 static void test_atomic(void **state)
 {
-    static const scim_error *(*const acts[])(int) = {make_tenant, make_token, make_token,
-                                                     change_policy, change_default,
-                                                     revoke_tokens};
+    static const scim_error *(*const acts[])(int) = {
+        make_tenant, make_token, make_token, change_policy, change_default, revoke_tokens};
     size_t act;
     int n;
 
@@ -927,43 +928,45 @@ static void test_atomic(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        ON_BOTH("a new store has format, Unicode version and an instance", test_create),
-        ON_BOTH("numbers of types and indexes are those of format 1", test_numbers),
-        ON_LMDB("a store is found again as it was left", test_reopen),
-        ON_LMDB("new types and indexes get new numbers", test_more_types),
-        ON_LMDB("another format is refused", test_refuse_format),
-        ON_LMDB("another version of Unicode is refused before anything is written",
-                test_refuse_unicode),
-        ON_LMDB("a damaged format is refused", test_refuse_damaged),
-        ON_LMDB("what is no store of ours is refused", test_refuse_foreign),
-        ON_LMDB("numbers that have come to their end are refused", test_refuse_bad_numbers),
-        ON_LMDB("no store is no store", test_no_store),
-        ON_LMDB("a store that is only read answers and takes nothing", test_read_only),
-        ON_BOTH("every update looks at the format", test_format_changes),
-        ON_LMDB("several may make one store", test_create_together),
-        ON_MEMORY("results of the engine as errors", test_errors),
-        ON_BOTH("views nest", test_views_nest),
-        ON_BOTH("tenants are made, found and listed", test_tenants),
-        ON_BOTH("names of tenants", test_tenant_names),
-        ON_BOTH("a policy is written where it differs", test_policy),
-        ON_BOTH("C-056 C-058 tenants begin with the default policy", test_default_policy),
-        ON_BOTH("a tenant's row as another version may write it", test_tenant_row),
-        ON_BOTH("numbers of tenants are never given twice", test_tenant_numbers_end),
-        ON_BOTH("C-312 C-061 C-318 tenants are apart", test_tenants_apart),
-        ON_BOTH("C-314 the form of a token", test_token_form),
-        ON_BOTH("C-314 C-015 a token is found until it expires", test_token_find),
-        ON_BOTH("tokens that cannot be made or revoked", test_token_refused),
-        ON_BOTH("C-314 tokens are revoked by connection, hint and themselves",
-                test_token_revoke),
-        ON_BOTH("tokens are listed by tenant", test_token_list),
-        ON_BOTH("C-313 a token of a tenant that is no more is unknown",
-                test_token_tenant_mismatch),
-        ON_BOTH("an altered token is an error", test_token_damaged),
-        ON_BOTH("C-050 C-311 C-314 no password and no token in the store", test_no_secrets),
-        ON_MEMORY("an administrator's act is whole or not at all", test_atomic),
+    static const store_test table[] = {
+        {"a new store has format, Unicode version and an instance", test_create, BOTH},
+        {"numbers of types and indexes are those of format 1", test_numbers, BOTH},
+        {"a store is found again as it was left", test_reopen, LMDB},
+        {"new types and indexes get new numbers", test_more_types, LMDB},
+        {"another format is refused", test_refuse_format, LMDB},
+        {"another version of Unicode is refused before anything is written",
+         test_refuse_unicode, LMDB},
+        {"a damaged format is refused", test_refuse_damaged, LMDB},
+        {"what is no store of ours is refused", test_refuse_foreign, LMDB},
+        {"numbers that have come to their end are refused", test_refuse_bad_numbers, LMDB},
+        {"no store is no store", test_no_store, LMDB},
+        {"a store that is only read answers and takes nothing", test_read_only, LMDB},
+        {"every update looks at the format", test_format_changes, BOTH},
+        {"several may make one store", test_create_together, LMDB},
+        {"results of the engine as errors", test_errors, MEMORY},
+        {"views nest", test_views_nest, BOTH},
+        {"tenants are made, found and listed", test_tenants, BOTH},
+        {"names of tenants", test_tenant_names, BOTH},
+        {"a policy is written where it differs", test_policy, BOTH},
+        {"C-056 C-058 tenants begin with the default policy", test_default_policy, BOTH},
+        {"a tenant's row as another version may write it", test_tenant_row, BOTH},
+        {"numbers of tenants are never given twice", test_tenant_numbers_end, BOTH},
+        {"C-312 C-061 C-318 tenants are apart", test_tenants_apart, BOTH},
+        {"C-314 the form of a token", test_token_form, BOTH},
+        {"C-314 C-015 a token is found until it expires", test_token_find, BOTH},
+        {"tokens that cannot be made or revoked", test_token_refused, BOTH},
+        {"C-314 tokens are revoked by connection, hint and themselves", test_token_revoke,
+         BOTH},
+        {"tokens are listed by tenant", test_token_list, BOTH},
+        {"C-313 a token of a tenant that is no more is unknown", test_token_tenant_mismatch,
+         BOTH},
+        {"an altered token is an error", test_token_damaged, BOTH},
+        {"C-050 C-311 C-314 no password and no token in the store", test_no_secrets, BOTH},
+        {"an administrator's act is whole or not at all", test_atomic, MEMORY},
     };
+    struct CMUnitTest tests[2 * COUNT(table)];
 
     make_registry();
+    on_engines(tests, table, COUNT(table));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
