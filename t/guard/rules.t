@@ -47,14 +47,12 @@ sub read_rules
     return (\@rules, @problems);
 }
 
-# The string literals of a test program that may be names of tests: in C those
-# of a table of tests, in Perl all that begin like one.
+# The string literals of a test program that begin as names of tests do: those
+# of tests, and of the rows of tables that tests run through.
 sub names_in
 {
     my ($path, $text) = @_;
-    my $pattern = $path =~ /\.c$/
-        ? qr/\{\s*"($id\b(?:\\.|[^"\\])*)"[\s"]*(?:(?:\\.|[^"\\])*"\s*)*,\s*test_/
-        : qr/["'{(]($id\b[^"'\n]*)/;
+    my $pattern = $path =~ /\.c$/ ? qr/"($id\b(?:\\.|[^"\\])*)"/ : qr/["'{(]($id\b[^"'\n]*)/;
     my @names;
     while ($text =~ /$pattern/g) {
         push @names, [$1, line_of($text, $-[1])];
