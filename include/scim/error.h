@@ -15,41 +15,41 @@
 #include <apr_pools.h>
 
 /* name, HTTP status, scimType (NULL: the status has none) */
-#define SCIM_ERROR_TABLE(X)                                                    \
-    X(INVALID_FILTER,        400, "invalidFilter")                             \
-    X(TOO_MANY,              400, "tooMany")                                   \
-    X(UNIQUENESS,            409, "uniqueness")                                \
-    X(MUTABILITY,            400, "mutability")                                \
-    X(INVALID_SYNTAX,        400, "invalidSyntax")                             \
-    X(INVALID_PATH,          400, "invalidPath")                               \
-    X(NO_TARGET,             400, "noTarget")                                  \
-    X(INVALID_VALUE,         400, "invalidValue")                              \
-    X(INVALID_CURSOR,        400, "invalidCursor")                             \
-    X(EXPIRED_CURSOR,        400, "expiredCursor")                             \
-    X(INVALID_COUNT,         400, "invalidCount")                              \
-    X(SENSITIVE,             403, "sensitive")                                 \
-    X(BAD_REQUEST,           400, NULL)                                        \
-    X(UNAUTHORIZED,          401, NULL)                                        \
-    X(FORBIDDEN,             403, NULL)                                        \
-    X(NOT_FOUND,             404, NULL)                                        \
-    X(METHOD_NOT_ALLOWED,    405, NULL)                                        \
-    X(REQUEST_TIMEOUT,       408, NULL)                                        \
-    X(PRECONDITION_FAILED,   412, NULL)                                        \
-    X(TOO_LARGE,             413, NULL)                                        \
-    X(URI_TOO_LONG,          414, NULL)                                        \
-    X(MEDIA_TYPE,            415, NULL)                                        \
-    X(PRECONDITION_REQUIRED, 428, NULL)                                        \
-    X(TOO_MANY_REQUESTS,     429, NULL)                                        \
-    X(INTERNAL,              500, NULL)                                        \
-    X(NOT_IMPLEMENTED,       501, NULL)                                        \
-    X(UNAVAILABLE,           503, NULL)                                        \
-    X(STORAGE_FULL,          507, NULL)
+#define SCIM_ERROR_TABLE(X)                 \
+    X(INVALID_FILTER, 400, "invalidFilter") \
+    X(TOO_MANY, 400, "tooMany")             \
+    X(UNIQUENESS, 409, "uniqueness")        \
+    X(MUTABILITY, 400, "mutability")        \
+    X(INVALID_SYNTAX, 400, "invalidSyntax") \
+    X(INVALID_PATH, 400, "invalidPath")     \
+    X(NO_TARGET, 400, "noTarget")           \
+    X(INVALID_VALUE, 400, "invalidValue")   \
+    X(INVALID_CURSOR, 400, "invalidCursor") \
+    X(EXPIRED_CURSOR, 400, "expiredCursor") \
+    X(INVALID_COUNT, 400, "invalidCount")   \
+    X(SENSITIVE, 403, "sensitive")          \
+    X(BAD_REQUEST, 400, NULL)               \
+    X(UNAUTHORIZED, 401, NULL)              \
+    X(FORBIDDEN, 403, NULL)                 \
+    X(NOT_FOUND, 404, NULL)                 \
+    X(METHOD_NOT_ALLOWED, 405, NULL)        \
+    X(REQUEST_TIMEOUT, 408, NULL)           \
+    X(PRECONDITION_FAILED, 412, NULL)       \
+    X(TOO_LARGE, 413, NULL)                 \
+    X(URI_TOO_LONG, 414, NULL)              \
+    X(MEDIA_TYPE, 415, NULL)                \
+    X(PRECONDITION_REQUIRED, 428, NULL)     \
+    X(TOO_MANY_REQUESTS, 429, NULL)         \
+    X(INTERNAL, 500, NULL)                  \
+    X(NOT_IMPLEMENTED, 501, NULL)           \
+    X(UNAVAILABLE, 503, NULL)               \
+    X(STORAGE_FULL, 507, NULL)
 
 typedef enum scim_error_code {
 #define SCIM_ERROR_ENUM(name, status, type) SCIM_E_##name,
     SCIM_ERROR_TABLE(SCIM_ERROR_ENUM)
 #undef SCIM_ERROR_ENUM
-    SCIM_E_COUNT
+        SCIM_E_COUNT
 } scim_error_code;
 
 typedef struct scim_error {
@@ -64,14 +64,12 @@ typedef struct scim_error {
 /* Makes an error whose detail is the formatted text (printf as in
  * apr_psprintf), cut at 1 KiB on a character boundary. */
 const scim_error *scim_error_make(apr_pool_t *result_pool, scim_error_code code,
-                                  const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
+                                  const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 /* Makes an error that the administrator must see: detail is what the client
  * reads, the formatted text (cause) what the error log does. */
 const scim_error *scim_error_system(apr_pool_t *result_pool, scim_error_code code,
-                                    apr_status_t rv, const char *detail,
-                                    const char *fmt, ...)
+                                    apr_status_t rv, const char *detail, const char *fmt, ...)
     __attribute__((format(printf, 5, 6)));
 
 /* The same error with its detail put behind "prefix" ("Operations[2]: "). */
@@ -88,12 +86,12 @@ const char *scim_error_body(const scim_error *err, apr_size_t *len, apr_pool_t *
 scim_error_code scim_error_of_status(int status);
 
 /* Returns from the calling function when expr is an error. */
-#define SCIM_ERR(expr)                                                         \
-    do {                                                                       \
-        const scim_error *scim_err__ = (expr);                                 \
-        if (scim_err__) {                                                      \
-            return scim_err__;                                                 \
-        }                                                                      \
+#define SCIM_ERR(expr)                         \
+    do {                                       \
+        const scim_error *scim_err__ = (expr); \
+        if (scim_err__) {                      \
+            return scim_err__;                 \
+        }                                      \
     } while (0)
 
 #endif

@@ -36,7 +36,8 @@ typedef enum scim_filter_kind {
     SCIM_FILTER_NOT,     /* left */
     SCIM_FILTER_COMPARE, /* path, op, value */
     SCIM_FILTER_PRESENT, /* path */
-    SCIM_FILTER_ELEMENT  /* path names the attribute; left is over one of its elements */
+    SCIM_FILTER_ELEMENT, /* path names the attribute; left is over one of its elements */
+    SCIM_FILTER_NEVER    /* matches nothing: of an attribute that only other types have */
 } scim_filter_kind;
 
 typedef enum scim_filter_op {
@@ -93,6 +94,14 @@ typedef struct scim_filter {
 const scim_error *scim_filter_parse(const scim_filter **out, const char *text,
                                     const scim_resource_type *type, bool lenient,
                                     apr_pool_t *result_pool);
+
+/* The same for one of several types that are asked at once (RFC 7644 section
+ * 3.4.2.1): an attribute that this type does not have, but another does, is
+ * one without a value; one that no type has is 400 invalidFilter. */
+const scim_error *scim_filter_parse_any(const scim_filter **out, const char *text,
+                                        const scim_resource_type *type,
+                                        const scim_registry *registry, bool lenient,
+                                        apr_pool_t *result_pool);
 
 /* Parses the filter between the brackets of a value path over attribute, for
  * scim/path.h: *cursor stands behind "[" and is moved behind "]". */

@@ -38,7 +38,9 @@ json_t *scim_json_read_own(const char *bytes, apr_size_t len, apr_pool_t *result
  * Returns json, for chaining; NULL is passed through. */
 json_t *scim_json_adopt(json_t *json, apr_pool_t *pool);
 
-/* The compact text of json in result_pool, NUL-terminated; *len its length. */
+/* The compact text of json in result_pool, NUL-terminated; *len its length.
+ * Numbers have the digits that they were sent with, where 15 are enough for
+ * all of them. */
 char *scim_json_write(const json_t *json, apr_size_t *len, apr_pool_t *result_pool);
 
 /* The member of object whose name equals name without ASCII case; NULL where

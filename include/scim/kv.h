@@ -55,8 +55,8 @@ typedef enum scim_kv_rc {
     SCIM_KV_BUSY,     /* waited its time for the writer lock, or no reader slot is free */
     SCIM_KV_CORRUPT,  /* the store's own structure is damaged, or it is no store */
     SCIM_KV_INVALID,  /* key or value outside the limits: a fault of the caller */
-    SCIM_KV_REFUSED,  /* for the functions of callers: nothing was written, the baton says why */
-    SCIM_KV_IO        /* anything else that the system reports */
+    SCIM_KV_REFUSED, /* for the functions of callers: nothing was written, the baton says why */
+    SCIM_KV_IO       /* anything else that the system reports */
 } scim_kv_rc;
 
 /* Bytes of the engine (in a get: valid until the view ends, or until the next
@@ -83,10 +83,10 @@ typedef struct scim_kv_options {
 
 typedef struct scim_kv_stat {
     apr_uint64_t entries;
-    apr_uint64_t used;       /* bytes */
-    apr_uint64_t size;       /* bytes it may grow to */
-    apr_uint64_t updates;    /* committed by this handle */
-    apr_uint32_t readers;    /* views under way, all processes */
+    apr_uint64_t used;    /* bytes */
+    apr_uint64_t size;    /* bytes it may grow to */
+    apr_uint64_t updates; /* committed by this handle */
+    apr_uint32_t readers; /* views under way, all processes */
     apr_uint32_t max_readers;
 } scim_kv_stat;
 
@@ -126,8 +126,7 @@ scim_kv_rc scim_kv_del(scim_kv_txn *txn, scim_slice key);
  * big-endian. *sum, where not NULL, is the new value.  Reading it with get
  * is allowed.  INVALID where the sum does not fit, CORRUPT where the value is
  * no counter. */
-scim_kv_rc scim_kv_add(scim_kv_txn *txn, scim_slice key, apr_int64_t amount,
-                       apr_int64_t *sum);
+scim_kv_rc scim_kv_add(scim_kv_txn *txn, scim_slice key, apr_int64_t amount, apr_int64_t *sum);
 /* What a get of a counter means; 0 for anything that is not 8 bytes. */
 apr_int64_t scim_kv_counter(scim_slice value);
 

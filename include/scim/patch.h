@@ -10,6 +10,7 @@
 #define SCIM_PATCH_H
 
 #include <apr_pools.h>
+#include <apr_tables.h>
 #include <jansson.h>
 
 #include "scim/draft.h"
@@ -27,6 +28,9 @@ typedef struct scim_patch scim_patch;
 const scim_error *scim_patch_parse(const scim_patch **out, const json_t *body,
                                    const scim_resource_type *type, bool lenient,
                                    apr_pool_t *result_pool);
+
+/* Notes in written, as scim_projection_wrote does, what the operations name. */
+void scim_patch_wrote(const scim_patch *patch, apr_array_header_t *written);
 
 /* Applies patch to a copy of existing (stored JSON; not changed) and makes
  * the draft of the result, validated as a whole.  May be called again with

@@ -16,6 +16,7 @@
 #include "scim/draft.h"
 #include "scim/filter.h"
 #include "scim/id.h"
+#include "scim/sort.h"
 #include "scim/store.h"
 #include "scim/tenant.h"
 
@@ -39,11 +40,18 @@ typedef struct scim_change {
     apr_array_header_t *names; /* of const char *: the attributes that changed */
 } scim_change;
 
-/* Conditions of RFC 7644 section 3.14, judged inside the transaction; the
- * headers' values or NULL. */
+/* Conditions of RFC 7644 section 3.14 and RFC 9110 section 13.2.2, judged
+ * inside the transaction; the headers' values or NULL. */
 typedef struct scim_precondition {
     const char *if_match;
+    apr_time_t if_unmodified_since; /* 0: none; not looked at beside if_match */
+    const char *if_none_match;
 } scim_precondition;
+
+/* Whether a resource as it is satisfies all conditions. */
+bool scim_precondition_holds(const scim_precondition *precondition, const scim_record *record);
+/* 412, for one that does not. */
+const scim_error *scim_precondition_failed(const scim_record *record, apr_pool_t *result_pool);
 
 /* Makes the draft of a change from the stored JSON.  Called once or several
  * times, each time with what is stored at that moment. */
@@ -52,8 +60,8 @@ typedef const scim_error *(*scim_draft_fn)(scim_draft *draft, const json_t *exis
 
 /* 404 where the tenant has no such resource of that type. */
 const scim_error *scim_resource_get(scim_record *out, scim_view *view,
-                                    const scim_tenant *tenant,
-                                    const scim_resource_type *type, const scim_id *id);
+                                    const scim_tenant *tenant, const scim_resource_type *type,
+                                    const scim_id *id);
 
 /* 409 uniqueness for a value that must be unique and is taken (the detail
  * names attribute and value); 400 invalidValue for a reference to nothing,
@@ -75,25 +83,90 @@ const scim_error *scim_resource_change(scim_change *out, scim_store *store,
  * it (RFC 7644 section 3.6); its unique values are free again. 404, 412. */
 const scim_error *scim_resource_delete(scim_store *store, const scim_tenant *tenant,
                                        const scim_resource_type *type, const scim_id *id,
-                                       const scim_precondition *precondition,
-                                       apr_time_t now, apr_pool_t *result_pool);
+                                       const scim_precondition *precondition, apr_time_t now,
+                                       apr_pool_t *result_pool);
 
-typedef struct scim_query {
+/*
+ * Batches: several mutations in one transaction, each whole or not at all.
+ * The store takes no other write meanwhile.
+ */
+typedef struct scim_batch {
+    scim_view view; /* sees what the batch has written so far */
+    scim_id last;   /* that was promised */
+} scim_batch;
+
+typedef const scim_error *(*scim_batch_fn)(scim_batch *batch, void *baton);
+
+/* Runs fn; what its mutations wrote is durable when this returns success.  An
+ * error that fn returns undoes all of it, and so does a write that the engine
+ * refuses.  Any other error of a mutation undoes nothing: that mutation had not
+ * begun to write. */
+const scim_error *scim_store_batch(scim_store *store, scim_batch_fn fn, void *baton,
+                                   apr_pool_t *result_pool);
+
+/* Mints the id of a resource that the batch will create, so that others may
+ * refer to it before it is there; a promise that is not kept is taken back. */
+const scim_error *scim_batch_promise(scim_id *out, scim_batch *batch, const scim_tenant *tenant,
+                                     const scim_resource_type *type);
+void scim_batch_take_back(scim_batch *batch, const scim_id *id);
+
+/* As the functions above, within a batch; promised is from
+ * scim_batch_promise. */
+const scim_error *scim_batch_create(scim_change *out, scim_batch *batch,
+                                    const scim_tenant *tenant, const scim_draft *draft,
+                                    const scim_id *promised, bool lenient, apr_time_t now,
+                                    apr_pool_t *result_pool);
+const scim_error *scim_batch_change(scim_change *out, scim_batch *batch,
+                                    const scim_tenant *tenant, const scim_resource_type *type,
+                                    const scim_id *id, const scim_precondition *precondition,
+                                    scim_draft_fn draft_fn, void *baton, bool lenient,
+                                    apr_time_t now, apr_pool_t *result_pool);
+const scim_error *scim_batch_delete(scim_batch *batch, const scim_tenant *tenant,
+                                    const scim_resource_type *type, const scim_id *id,
+                                    const scim_precondition *precondition, apr_time_t now,
+                                    apr_pool_t *result_pool);
+
+/*
+ * Queries
+ */
+
+/* What is asked of one resource type. */
+typedef struct scim_query_part {
     const scim_resource_type *type;
     const scim_filter *filter; /* or NULL */
-    apr_uint64_t start;        /* from 1 */
-    apr_uint64_t count;        /* at most so many are handed out */
-    const char *base_url;      /* what meta.location and $ref begin with for the filter;
-                                  NULL: they are relative to it */
+    const scim_sort *sort;     /* or NULL: the order of creation; a type that lacks the
+                                  attribute has an empty path in it */
+} scim_query_part;
+
+/* Where a walk stands: the record that was handed out last. */
+typedef struct scim_position {
+    scim_id id;
+    scim_sort_key key; /* empty without a sort */
+} scim_position;
+
+typedef struct scim_query {
+    const scim_query_part *parts; /* in the order in which types are walked */
+    int parts_count;
+    const char *base_url;       /* for filters on meta.location; or NULL */
+    apr_uint64_t start;         /* from 1; not looked at where after is given */
+    apr_uint64_t count;         /* at most so many are handed out */
+    bool by_cursor;             /* stops behind the page: total may stay unknown */
+    const scim_position *after; /* or NULL */
 } scim_query;
+
+typedef struct scim_page {
+    apr_int64_t total; /* all that match; -1: not known */
+    bool more;         /* by_cursor: there are matches behind the page */
+    scim_position last;
+} scim_page;
 
 typedef const scim_error *(*scim_record_fn)(scim_view *view, const scim_record *record,
                                             void *baton);
 
-/* Hands out the records of a page, in the order of creation, and counts all
- * that match in *total.  400 tooMany where more records would have to be read
- * than the store's scan limit. */
-const scim_error *scim_resource_query(apr_uint64_t *total, scim_view *view,
+/* Hands out the records of a page in the order of the sort, ties and all else
+ * in the order of creation.  400 tooMany where more records would have to be
+ * read than the store's scan limit.  What *out holds lives in view->pool. */
+const scim_error *scim_resource_query(scim_page *out, scim_view *view,
                                       const scim_tenant *tenant, const scim_query *query,
                                       scim_record_fn found, void *baton);
 

@@ -77,7 +77,8 @@ typedef struct scim_registry scim_registry;
 
 struct scim_attribute {
     const char *name; /* in its canonical case */
-    const char *path; /* "emails", "emails.value": for details and indexes; extensions with their URN */
+    const char *
+        path; /* "emails", "emails.value": for details and indexes; extensions with their URN */
     const char *description;
     scim_type type;
     bool multi_valued;
@@ -114,10 +115,10 @@ struct scim_resource_type {
     const scim_schema *schema;
     const scim_extension *extensions;
     int extensions_count;
-    const scim_schema *common;  /* schemas, id, externalId, meta: RFC 7643 section 3.1 */
+    const scim_schema *common;     /* schemas, id, externalId, meta: RFC 7643 section 3.1 */
     const scim_attribute *members; /* the attribute of that role, or NULL */
     const scim_attribute *groups;  /* likewise */
-    const json_t *document;     /* as /ResourceTypes shows it, without meta */
+    const json_t *document;        /* as /ResourceTypes shows it, without meta */
 };
 
 struct scim_registry {
@@ -140,7 +141,16 @@ typedef struct scim_document {
     apr_size_t len;
 } scim_document;
 
-/* The same of the built-in documents and count further ones, in any order. */
+/* The same of the built-in documents and count further ones, in any order.  A
+ * further ResourceType that is named as a built-in one takes its place: it may
+ * have other extensions, not another endpoint or schema.  Schemas that no
+ * resource type has are not published; a further one of that kind is a fault.
+ *
+ * What a document declares is kept: "uniqueness" other than none needs a
+ * simple attribute with one value.  An attribute that is writeOnly is stored
+ * as it was sent, can be written and removed, and is never returned, compared
+ * or sorted by; a PUT that leaves it out keeps it.  "canonicalValues" are
+ * suggestions (RFC 7643 section 7): other values are taken. */
 const scim_error *scim_registry_build(const scim_registry **out, const scim_document *documents,
                                       int count, apr_pool_t *result_pool);
 

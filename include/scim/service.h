@@ -38,11 +38,13 @@ typedef const scim_error *(*scim_handler)(scim_reply *reply, const scim_call *ca
 
 /* One row of the route table. */
 typedef struct scim_route {
-    unsigned int method;  /* one scim_method */
-    const char *pattern;  /* "/{type}/{id}" */
-    scim_scope scope;     /* what a token must allow */
-    bool anonymous;       /* answered without any identity */
-    const char *op;       /* "get", "create"; "users." is put before it for a resource type */
+    unsigned int method; /* one scim_method */
+    const char *pattern; /* "/{type}/{id}" */
+    scim_scope scope;    /* what a token must allow */
+    bool anonymous;      /* answered without any identity */
+    bool person;         /* answered to a person whom httpd authenticated, too */
+    bool offline;        /* answered while the store is down */
+    const char *op;      /* "get", "create"; "users." is put before it for a resource type */
     scim_handler handler;
 } scim_route;
 
@@ -61,6 +63,10 @@ typedef struct scim_wire {
     bool group_representation; /* SCIMGroupPatchReturn representation */
     apr_int64_t default_page;
     apr_int64_t max_page;
+    apr_interval_time_t cursor_timeout; /* how long a cursor can be used */
+    apr_int64_t bulk_operations;        /* most of one Bulk job; 0: no Bulk */
+    apr_int64_t bulk_bytes;             /* of its body */
+    bool require_if_match;              /* SCIMRequireIfMatch */
 } scim_wire;
 
 struct scim_call {
@@ -71,10 +77,14 @@ struct scim_call {
     const char *accept;
     const char *if_match;
     const char *if_none_match;
-    const char *body; /* NUL-terminated, or NULL */
+    apr_time_t if_unmodified_since; /* 0: not sent */
+    apr_time_t if_modified_since;   /* 0: not sent */
+    const char *body;               /* NUL-terminated, or NULL */
     apr_size_t body_len;
     const char *base_url;          /* "https://host/scim/v2", without a slash at its end */
-    const scim_identity *identity; /* NULL on an anonymous route */
+    const scim_identity *identity; /* NULL on an anonymous route, or for a person */
+    const char *person; /* who logged in to httpd, where that is no connection; or NULL */
+    const char *person_tenant; /* the tenant that person belongs to */
     const scim_wire *wire;
     scim_store *store; /* NULL: the store is down */
     const scim_registry *registry;
@@ -92,9 +102,9 @@ struct scim_reply {
     const char *allow; /* "GET, POST" */
     int retry_after;   /* seconds; 0: no header */
     /* for the audit notes */
-    const char *id;         /* of the resource, where one is known */
-    const char *changes;    /* names of changed attributes, comma-separated, or NULL */
-    apr_int64_t count;      /* resources in the answer, or -1 */
+    const char *id;          /* of the resource, where one is known */
+    const char *changes;     /* names of changed attributes, comma-separated, or NULL */
+    apr_int64_t count;       /* resources in the answer, or -1 */
     const scim_error *error; /* that the body tells, or NULL */
 };
 

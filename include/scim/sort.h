@@ -36,6 +36,13 @@ const scim_error *scim_sort_parse(const scim_sort **out, const char *sort_by,
                                   const char *sort_order, const scim_resource_type *type,
                                   apr_pool_t *result_pool);
 
+/* The same for one of several types: where this type lacks the attribute, its
+ * resources have no value (an empty path); NULL only without sortBy. *known
+ * says whether the type has it. */
+const scim_error *scim_sort_parse_any(const scim_sort **out, bool *known, const char *sort_by,
+                                      const char *sort_order, const scim_resource_type *type,
+                                      apr_pool_t *result_pool);
+
 /* The key of a resource (canonical names, id and meta in place).  Of a
  * multi-valued attribute the primary value counts, else the first; resources
  * without a value come last, or first where the order is descending. */

@@ -14,6 +14,7 @@
 #ifndef SCIM_STORE_H
 #define SCIM_STORE_H
 
+#include <apr_hash.h>
 #include <apr_pools.h>
 
 #include "scim/error.h"
@@ -33,7 +34,8 @@ typedef struct scim_store_options {
 typedef struct scim_view {
     scim_store *store;
     scim_kv_txn *txn;
-    apr_pool_t *pool; /* for what reading makes; the pool given to scim_store_view */
+    apr_pool_t *pool;     /* for what reading makes; the pool given to scim_store_view */
+    apr_hash_t *promises; /* of a batch: ids that will be there by its end; else NULL */
 } scim_view;
 
 typedef const scim_error *(*scim_view_fn)(scim_view *view, void *baton);

@@ -17,8 +17,8 @@
 
 /* What belongs to a tenant and not to a URL. */
 typedef struct scim_policy {
-    bool unique_group_names;    /* two groups may not share a displayName; on by default */
-    bool dangling_references;   /* unknown ids in members and manager are stored; off */
+    bool unique_group_names;  /* two groups may not share a displayName; on by default */
+    bool dangling_references; /* unknown ids in members and manager are stored; off */
 } scim_policy;
 
 typedef struct scim_tenant {

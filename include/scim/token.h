@@ -18,10 +18,7 @@
 #define SCIM_TOKEN_LEN 55
 #define SCIM_TOKEN_LIFETIME (apr_time_from_sec(365 * 86400))
 
-typedef enum scim_scope {
-    SCIM_SCOPE_READ = 1,
-    SCIM_SCOPE_WRITE = 2
-} scim_scope;
+typedef enum scim_scope { SCIM_SCOPE_READ = 1, SCIM_SCOPE_WRITE = 2 } scim_scope;
 
 /* Who is asking: what a token stands for. */
 typedef struct scim_identity {
@@ -44,16 +41,15 @@ bool scim_token_well_formed(const char *text);
 
 /* Who a token stands for at a moment: one hash, one get, and one get for the
  * tenant.  *out is filled, in view->pool, for VALID and EXPIRED. */
-const scim_error *scim_token_find(scim_token_state *state, scim_identity *out,
-                                  scim_view *view, const char *token, apr_time_t now);
+const scim_error *scim_token_find(scim_token_state *state, scim_identity *out, scim_view *view,
+                                  const char *token, apr_time_t now);
 
 /* Makes a token; token receives it, SCIM_TOKEN_LEN + 1 bytes, and the caller
  * wipes it after use.  404 for an unknown tenant, 400 for an impossible
  * connection name (as a tenant's). expires 0: never. */
 const scim_error *scim_token_create(char *token, scim_store *store, const char *tenant,
-                                    const char *connection, unsigned int scopes,
-                                    apr_time_t now, apr_time_t expires,
-                                    apr_pool_t *result_pool);
+                                    const char *connection, unsigned int scopes, apr_time_t now,
+                                    apr_time_t expires, apr_pool_t *result_pool);
 
 /* The tokens of a tenant: an array of scim_identity. */
 const scim_error *scim_token_list(apr_array_header_t **out, scim_view *view,

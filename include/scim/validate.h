@@ -30,17 +30,15 @@
  * lenient (SCIMProfile interop): unknown attributes are ignored, not refused;
  * of two primaries the last keeps it. */
 const scim_error *scim_validate_resource(scim_draft *out, const json_t *body,
-                                         const json_t *existing,
-                                         const scim_resource_type *type, bool lenient,
-                                         apr_pool_t *result_pool);
+                                         const json_t *existing, const scim_resource_type *type,
+                                         bool lenient, apr_pool_t *result_pool);
 
 /* The canonical form of one value of an attribute (element: one element of a
  * multi-valued one), in *out, adopted by result_pool; NULL where it is
  * unassigned.  where is its place for details. */
 const scim_error *scim_validate_value(json_t **out, const json_t *value,
                                       const scim_attribute *attribute, bool element,
-                                      const char *where, bool lenient,
-                                      apr_pool_t *result_pool);
+                                      const char *where, bool lenient, apr_pool_t *result_pool);
 
 /* Turns one element of members, canonical or not, into an ADD step. 400
  * invalidValue where it has no usable value. */

@@ -32,6 +32,8 @@ typedef struct parser {
     const char *at;
     const char *end;
     const scim_resource_type *type; /* NULL in a path, which begins within brackets */
+    const scim_registry *registry;  /* where a filter is over all types; else NULL */
+    bool foreign;                   /* the last path is of another type than this one */
     const scim_attribute *element;  /* within "[": the attribute before it; else NULL */
     bool lenient;
     int depth;
@@ -256,6 +258,24 @@ static const scim_error *parse_element_name(parser *p, scim_path *path)
     return check_sensitive(p, path, name);
 }
 
+/* Over all types, a name that this one does not have is that of the first
+ * which has it. */
+static scim_path_status scan_path(parser *p, scim_path *path)
+{
+    const char *start = p->at;
+    scim_path_status status = scim_path_scan(path, &p->at, p->end, p->type);
+    int i;
+
+    p->foreign = false;
+    for (i = 0; p->registry && i < p->registry->types_count && status == SCIM_PATH_UNKNOWN;
+         i++) {
+        p->at = start;
+        status = scim_path_scan(path, &p->at, p->end, &p->registry->types[i]);
+        p->foreign = status == SCIM_PATH_OK;
+    }
+    return status;
+}
+
 static const scim_error *parse_path(parser *p, scim_path *path)
 {
     const char *start = p->at;
@@ -263,11 +283,12 @@ static const scim_error *parse_path(parser *p, scim_path *path)
     if (p->element) {
         return parse_element_name(p, path);
     }
-    switch (scim_path_scan(path, &p->at, p->end, p->type)) {
+    switch (scan_path(p, path)) {
     case SCIM_PATH_MALFORMED:
         return fault(p, start, "the name of an attribute must stand here");
     case SCIM_PATH_UNKNOWN:
-        return fault(p, start, "%s has no such attribute", p->type->name);
+        return fault(p, start, "%s has no such attribute",
+                     p->registry ? "no resource type" : p->type->name);
     case SCIM_PATH_OK:
         break;
     }
@@ -580,12 +601,12 @@ static const scim_error *parse_suffix(parser *p, const scim_attribute *attribute
 }
 
 static const scim_error *parse_value_path(parser *p, const scim_path *path,
-                                          const scim_filter **out)
+                                          const scim_filter **out, bool *negated)
 {
     const scim_attribute *attribute = path->attribute;
     const scim_filter *inner;
-    bool negated = false;
 
+    *negated = false;
     if (p->element || path->sub ||
         !(attribute->multi_valued || attribute->type == SCIM_TYPE_COMPLEX)) {
         return fault(p, p->at, "'[' may follow only a multi-valued or complex attribute");
@@ -593,22 +614,27 @@ static const scim_error *parse_value_path(parser *p, const scim_path *path,
     SCIM_ERR(descend(p));
     SCIM_ERR(parse_elements(p, attribute, &inner));
     if (next_is(p, '.')) {
-        SCIM_ERR(parse_suffix(p, attribute, &inner, &negated));
+        SCIM_ERR(parse_suffix(p, attribute, &inner, negated));
     }
-    *out = negate_if(p, negated, make_path_node(p, SCIM_FILTER_ELEMENT, path, inner));
+    *out = make_path_node(p, SCIM_FILTER_ELEMENT, path, inner);
     return NULL;
 }
 
 static const scim_error *parse_term(parser *p, const scim_filter **out)
 {
     scim_path path;
-    bool negated;
+    bool negated, foreign;
 
     SCIM_ERR(parse_path(p, &path));
+    foreign = p->foreign;
     if (next_is(p, '[')) {
-        return parse_value_path(p, &path, out);
+        SCIM_ERR(parse_value_path(p, &path, out, &negated));
+    } else {
+        SCIM_ERR(parse_test(p, &path, out, &negated));
     }
-    SCIM_ERR(parse_test(p, &path, out, &negated));
+    if (foreign) {
+        *out = make_node(p, SCIM_FILTER_NEVER, NULL, NULL);
+    }
     *out = negate_if(p, negated, *out);
     return NULL;
 }
@@ -690,6 +716,23 @@ static const scim_error *check_text(const parser *p)
     return check_utf8(p);
 }
 
+static const scim_error *parse_whole(parser *p, const scim_filter **out)
+{
+    SCIM_ERR(check_text(p));
+    skip_blanks(p);
+    if (p->at == p->end) {
+        return scim_error_make(p->pool, SCIM_E_INVALID_FILTER, "the filter is empty");
+    }
+    SCIM_ERR(parse_or(p, out));
+    if (next_is(p, ')')) {
+        return fault(p, p->at, "no '(' belongs to it");
+    }
+    if (p->at != p->end) {
+        return fault(p, p->at, "'and', 'or' or the end of the filter must stand here");
+    }
+    return NULL;
+}
+
 const scim_error *scim_filter_parse(const scim_filter **out, const char *text,
                                     const scim_resource_type *type, bool lenient,
                                     apr_pool_t *result_pool)
@@ -701,19 +744,23 @@ const scim_error *scim_filter_parse(const scim_filter **out, const char *text,
                 .lenient = lenient,
                 .pool = result_pool};
 
-    SCIM_ERR(check_text(&p));
-    skip_blanks(&p);
-    if (p.at == p.end) {
-        return scim_error_make(result_pool, SCIM_E_INVALID_FILTER, "the filter is empty");
-    }
-    SCIM_ERR(parse_or(&p, out));
-    if (next_is(&p, ')')) {
-        return fault(&p, p.at, "no '(' belongs to it");
-    }
-    if (p.at != p.end) {
-        return fault(&p, p.at, "'and', 'or' or the end of the filter must stand here");
-    }
-    return NULL;
+    return parse_whole(&p, out);
+}
+
+const scim_error *scim_filter_parse_any(const scim_filter **out, const char *text,
+                                        const scim_resource_type *type,
+                                        const scim_registry *registry, bool lenient,
+                                        apr_pool_t *result_pool)
+{
+    parser p = {.whole = text,
+                .at = text,
+                .end = text + strlen(text),
+                .type = type,
+                .registry = registry,
+                .lenient = lenient,
+                .pool = result_pool};
+
+    return parse_whole(&p, out);
 }
 
 const scim_error *scim_filter_parse_element(const scim_filter **out, const char **cursor,

@@ -6,6 +6,7 @@
  */
 #include "scim/json.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -265,9 +266,43 @@ json_t *scim_json_read_own(const char *bytes, apr_size_t len, apr_pool_t *result
     return scim_json_adopt(json, result_pool);
 }
 
+#define MIN_DIGITS 15 /* a decimal of so many digits survives a double */
+#define MAX_DIGITS 17 /* any double survives so many digits */
+
+static bool survives(double real, int digits)
+{
+    char text[40];
+
+    snprintf(text, sizeof(text), "%.*g", digits, real);
+    return strtod(text, NULL) == real;
+}
+
+/* How many digits all numbers with a fraction need, least where there are
+ * none: 1.1 is to be written so, not 1.1000000000000001. */
+static int real_digits(const json_t *json, int least)
+{
+    const char *key;
+    json_t *value;
+    size_t i;
+
+    if (json_is_real(json)) {
+        while (least < MAX_DIGITS && !survives(json_real_value(json), least)) {
+            least++;
+        }
+    }
+    json_object_foreach ((json_t *)json, key, value) {
+        least = real_digits(value, least);
+    }
+    json_array_foreach (json, i, value) {
+        least = real_digits(value, least);
+    }
+    return least;
+}
+
 char *scim_json_write(const json_t *json, apr_size_t *len, apr_pool_t *result_pool)
 {
-    char *text = json_dumps(json, JSON_COMPACT | JSON_ENCODE_ANY);
+    size_t precision = JSON_REAL_PRECISION(real_digits(json, MIN_DIGITS));
+    char *text = json_dumps(json, JSON_COMPACT | JSON_ENCODE_ANY | precision);
     apr_abortfunc_t abort_fn = apr_pool_abort_get(result_pool);
     json_free_t release;
     char *copy;

@@ -235,6 +235,8 @@ static bool matches(const scim_filter *filter, const view *v)
         return matches(filter->left, v) || matches(filter->right, v);
     case SCIM_FILTER_NOT:
         return !matches(filter->left, v);
+    case SCIM_FILTER_NEVER:
+        return false;
     default:
         return match_path(filter, v);
     }

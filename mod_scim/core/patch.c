@@ -12,6 +12,7 @@
 #include "patch_change.h"
 #include "scim/filter.h"
 #include "scim/json.h"
+#include "scim/project.h"
 #include "scim/text.h"
 #include "scim/validate.h"
 
@@ -325,6 +326,9 @@ static const scim_error *read_at_path(patch_reader *reader, const char *text,
     scim_path path;
 
     SCIM_ERR(scim_path_parse(&path, text, reader->patch->type, reader->pool));
+    if (path.attribute && path.attribute->role == SCIM_ROLE_SCHEMAS) {
+        return scim_patch_read_schemas(reader, &path, value);
+    }
     SCIM_ERR(check_writable(&path, reader->pool));
     if (reader->kind == PATCH_REMOVE) {
         return read_removal(reader, &path, value);
@@ -448,4 +452,21 @@ const scim_error *scim_patch_parse(const scim_patch **out, const json_t *body,
     SCIM_ERR(read_operations(patch, operations, result_pool));
     *out = patch;
     return NULL;
+}
+
+void scim_patch_wrote(const scim_patch *patch, apr_array_header_t *written)
+{
+    int i;
+
+    for (i = 0; i < patch->changes->nelts; i++) {
+        const patch_change *change = &APR_ARRAY_IDX(patch->changes, i, patch_change);
+
+        if (change->path.attribute) {
+            scim_projection_wrote(written, change->path.attribute,
+                                  change->path.sub ? NULL : change->value);
+        }
+        if (change->path.sub) {
+            scim_projection_wrote(written, change->path.sub, change->value);
+        }
+    }
 }

@@ -62,4 +62,8 @@ static inline bool scim_patch_empty(const json_t *value)
 const scim_error *scim_patch_read_members(patch_reader *reader, const scim_path *path,
                                           const json_t *value);
 
+/* Turns an operation on "schemas" into changes of extensions. */
+const scim_error *scim_patch_read_schemas(patch_reader *reader, const scim_path *path,
+                                          const json_t *value);
+
 #endif

@@ -6,7 +6,8 @@
  * not, "request" is when "attributes" names it; "default" is shown when
  * nothing is asked, when "attributes" names it or what it belongs to, and
  * when "excludedAttributes" does not.  A sub-attribute that is "always"
- * comes with its attribute, not without it.
+ * comes with its attribute, not without it.  In the answer to a change,
+ * "request" is as "default" for what the client wrote.
  */
 #include "scim/project.h"
 
@@ -24,6 +25,7 @@ struct scim_projection {
     /* Of scim_path; one without attribute names a whole schema: the extension,
      * or the core where there is none. */
     apr_array_header_t *paths;
+    const apr_array_header_t *written; /* of const scim_attribute *, or NULL */
     const scim_resource_type *type;
 };
 
@@ -78,6 +80,17 @@ static bool read_path(scim_path *out, const char *name, const scim_resource_type
     return scim_text_casecmp(name, type->schema->urn) == 0;
 }
 
+static scim_projection *make(bool exclude, int paths, const scim_resource_type *type,
+                             apr_pool_t *pool)
+{
+    scim_projection *projection = apr_pcalloc(pool, sizeof(*projection));
+
+    projection->exclude = exclude;
+    projection->type = type;
+    projection->paths = apr_array_make(pool, paths, sizeof(scim_path));
+    return projection;
+}
+
 const scim_error *scim_projection_parse(const scim_projection **out, const char *attributes,
                                         const char *excluded, const scim_resource_type *type,
                                         apr_pool_t *result_pool)
@@ -95,10 +108,7 @@ const scim_error *scim_projection_parse(const scim_projection **out, const char 
     if (names->nelts == 0) {
         return NULL;
     }
-    scim_projection *projection = apr_pcalloc(result_pool, sizeof(*projection));
-    projection->exclude = names == hidden;
-    projection->type = type;
-    projection->paths = apr_array_make(result_pool, names->nelts, sizeof(scim_path));
+    scim_projection *projection = make(names == hidden, names->nelts, type, result_pool);
     for (int i = 0; i < names->nelts; i++) {
         scim_path path;
         if (read_path(&path, APR_ARRAY_IDX(names, i, const char *), type)) {
@@ -107,6 +117,67 @@ const scim_error *scim_projection_parse(const scim_projection **out, const char 
     }
     *out = projection;
     return NULL;
+}
+
+/* What was written. */
+
+static void note_written(apr_array_header_t *written, const scim_attribute *attribute)
+{
+    if (attribute->returned == SCIM_RETURNED_REQUEST) {
+        APR_ARRAY_PUSH(written, const scim_attribute *) = attribute;
+    }
+}
+
+void scim_projection_wrote(apr_array_header_t *written, const scim_attribute *attribute,
+                           const json_t *value)
+{
+    note_written(written, attribute);
+    for (size_t i = 0; i < json_array_size(value); i++) {
+        scim_projection_wrote(written, attribute, json_array_get(value, i));
+    }
+    for (int i = 0; i < attribute->subs_count && json_is_object(value); i++) {
+        if (scim_json_get(value, attribute->subs[i].name, NULL)) {
+            note_written(written, &attribute->subs[i]);
+        }
+    }
+}
+
+static void wrote_schema(apr_array_header_t *written, const json_t *object,
+                         const scim_schema *schema)
+{
+    for (int i = 0; i < schema->attributes_count; i++) {
+        const scim_attribute *attribute = &schema->attributes[i];
+        const json_t *value = scim_json_get(object, attribute->name, NULL);
+        if (value) {
+            scim_projection_wrote(written, attribute, value);
+        }
+    }
+}
+
+void scim_projection_wrote_resource(apr_array_header_t *written, const json_t *resource,
+                                    const scim_resource_type *type)
+{
+    wrote_schema(written, resource, type->schema);
+    for (int i = 0; i < type->extensions_count; i++) {
+        const scim_schema *schema = type->extensions[i].schema;
+        wrote_schema(written, scim_json_get(resource, schema->urn, NULL), schema);
+    }
+}
+
+const scim_projection *scim_projection_answer(const scim_projection *asked,
+                                              const apr_array_header_t *written,
+                                              const scim_resource_type *type,
+                                              apr_pool_t *result_pool)
+{
+    if (written->nelts == 0) {
+        return asked;
+    }
+    scim_projection *projection = make(true, 0, type, result_pool);
+    if (asked) {
+        *projection = *asked;
+    }
+    projection->written = written;
+    return projection;
 }
 
 /* What is shown. */
@@ -146,9 +217,22 @@ static bool names_sub(const scim_projection *projection, const scim_attribute *s
     return false;
 }
 
+static bool is_default(const scim_projection *projection, const scim_attribute *attribute)
+{
+    if (!projection || !projection->written || attribute->returned != SCIM_RETURNED_REQUEST) {
+        return attribute->returned == SCIM_RETURNED_DEFAULT;
+    }
+    for (int i = 0; i < projection->written->nelts; i++) {
+        if (APR_ARRAY_IDX(projection->written, i, const scim_attribute *) == attribute) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool scim_projection_wants(const scim_projection *projection, const scim_attribute *attribute)
 {
-    bool by_default = attribute->returned == SCIM_RETURNED_DEFAULT;
+    bool by_default = is_default(projection, attribute);
 
     if (attribute->returned == SCIM_RETURNED_NEVER) {
         return false;
@@ -172,7 +256,7 @@ static bool wants_sub(const scim_projection *projection, const scim_attribute *s
     if (sub->returned == SCIM_RETURNED_NEVER || sub->returned == SCIM_RETURNED_ALWAYS) {
         return sub->returned == SCIM_RETURNED_ALWAYS;
     }
-    bool by_default = sub->returned == SCIM_RETURNED_DEFAULT;
+    bool by_default = is_default(projection, sub);
     if (!projection) {
         return by_default;
     }
@@ -274,8 +358,7 @@ static void project_extension(const scim_projection *projection, json_t *out, co
     const char *name;
     json_t *member;
 
-    json_object_foreach(value, name, member)
-    {
+    json_object_foreach (value, name, member) {
         const scim_attribute *attribute = scim_schema_attribute(schema, name, strlen(name));
         project_member(projection, shown, name, member, attribute, pool);
     }
@@ -292,8 +375,7 @@ json_t *scim_projection_apply(const scim_projection *projection, const json_t *r
     const char *key;
     json_t *value;
 
-    json_object_foreach((json_t *)resource, key, value)
-    {
+    json_object_foreach ((json_t *)resource, key, value) {
         apr_size_t len = strlen(key);
         const scim_schema *schema = scim_type_schema(type, key, len);
         if (schema && scim_type_is_extension(type, schema)) {

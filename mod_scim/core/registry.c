@@ -22,7 +22,14 @@
 
 #define URN_SCHEMA "urn:ietf:params:scim:schemas:core:2.0:Schema"
 #define URN_RESOURCE_TYPE "urn:ietf:params:scim:schemas:core:2.0:ResourceType"
+#define URN_CONFIG "urn:ietf:params:scim:schemas:core:2.0:ServiceProviderConfig"
+#define URN_MESSAGES "urn:ietf:params:scim:api:messages:"
 #define ID_COMMON "common" /* of Common.json */
+
+/* Far beyond what is in use: the store keeps the name of an index, which is
+ * made of these, in a key of 500 bytes. */
+#define MAX_NAME 64
+#define MAX_URN 255
 
 /* clang-format off */
 /* What the RFCs single out.  SCIM_ROLE_REFERENCE is found by shape instead. */
@@ -64,9 +71,15 @@ static const char *const type_keys[] = {"schemas",          "id",       "name",
                                         "schemaExtensions", "meta",     NULL};
 static const char *const extension_keys[] = {"schema", "required", NULL};
 
+/* Endpoints of the service itself (RFC 7644 section 3.2); "/.search" is none
+ * that a resource type could spell. */
+static const char *const own_endpoints[] = {
+    "/Me", "/Bulk", "/Schemas", "/ResourceTypes", "/ServiceProviderConfig", NULL};
+
 typedef struct source {
     const char *name;
     bool resource_type;
+    bool builtin;
     json_t *json;
 } source;
 
@@ -167,8 +180,7 @@ static const scim_error *check_keys(const builder *b, const json_t *json,
     if (!json_is_object(json)) {
         return fault(b, place, "must be an object, is %s", scim_json_kind(json));
     }
-    json_object_foreach((json_t *)json, key, value)
-    {
+    json_object_foreach ((json_t *)json, key, value) {
         if (word_index(keys, key) < 0) {
             return fault(b, place, "\"%s\" is none of %s", key, word_list(b, keys));
         }
@@ -252,29 +264,57 @@ static const scim_error *read_texts(const builder *b, const char *const **out,
     return NULL;
 }
 
-/* RFC 7643 section 2.1, and "$ref" (erratum 8924). */
-static bool is_name(const char *text)
+/* A letter, then letters, digits and marks. */
+static bool is_name(const char *text, const char *marks)
 {
-    if (!apr_isalpha(*text) && *text != '$') {
+    apr_size_t len = strlen(text);
+
+    if (!apr_isalpha(*text) || len > MAX_NAME) {
         return false;
     }
     while (*++text) {
-        if (!apr_isalnum(*text) && !strchr("$-_", *text)) {
+        if (!apr_isalnum(*text) && !strchr(marks, *text)) {
             return false;
         }
     }
     return true;
 }
 
-/* What can stand before ":" in a path, in a list with commas and in a URL. */
+/* RFC 7643 section 2.1, and "$ref" (erratum 8924). */
+static bool is_attribute_name(const char *text, bool sub)
+{
+    return is_name(text, "$-_") || (sub && strcmp(text, "$ref") == 0);
+}
+
+/* "urn:", a namespace, ":" and a name, of what can stand before ":" in a path,
+ * in a list with commas and in a URL as it is. */
 static bool is_urn(const char *text)
 {
-    for (const char *c = text; *c; c++) {
-        if (!apr_isgraph(*c) || strchr("\",[]\\/?#", *c)) {
+    apr_size_t len = strlen(text);
+
+    if (len > MAX_URN || scim_text_ncasecmp(text, "urn:", 4) != 0 || text[4] == ':' ||
+        text[len - 1] == ':' || !strchr(text + 4, ':')) {
+        return false;
+    }
+    for (; *text; text++) {
+        if (!apr_isalnum(*text) && !strchr(":.-_~", *text)) {
             return false;
         }
     }
-    return strchr(text, ':') != NULL;
+    return true;
+}
+
+/* "schemas", which many documents lack, says what a document is. */
+static const scim_error *check_kind(const builder *b, const json_t *json, const char *urn,
+                                    const char *kind)
+{
+    const json_t *list = json_object_get(json, "schemas");
+    const char *said = json_string_value(json_array_get(list, 0));
+
+    if (!list || (json_array_size(list) == 1 && said && !scim_text_casecmp(said, urn))) {
+        return NULL;
+    }
+    return fault(b, kind, "\"schemas\" must list %s, and nothing else", urn);
 }
 
 /* Attributes. */
@@ -291,9 +331,11 @@ static const scim_error *read_name(const builder *b, scim_attribute *out, const 
 
     SCIM_ERR(check_keys(b, json, attribute_keys, place));
     SCIM_ERR(need_text(b, &out->name, json, "name", place));
-    if (!is_name(out->name)) {
-        return fault(b, place, "\"%s\" is no name of an attribute (RFC 7643 section 2.1)",
-                     out->name);
+    if (!is_attribute_name(out->name, out->parent != NULL)) {
+        return fault(b, place,
+                     "\"%s\" is no name of an attribute (a letter, then letters, digits, $, - "
+                     "and _; at most %d)",
+                     out->name, MAX_NAME);
     }
     if (out->parent) {
         out->path = apr_pstrcat(b->pool, out->parent->path, ".", out->name, NULL);
@@ -333,6 +375,30 @@ static const scim_error *read_characteristics(const builder *b, scim_attribute *
     return NULL;
 }
 
+/* What is declared unique is kept so, by an index over resources: what that
+ * cannot hold is refused.  NULL, or why it cannot. */
+static const char *no_uniqueness(const scim_attribute *a)
+{
+    if (a->parent || a->multi_valued || a->type == SCIM_TYPE_COMPLEX) {
+        return "only a simple attribute with one value, no sub-attribute, can be unique";
+    }
+    if (a->type == SCIM_TYPE_BOOLEAN || a->type == SCIM_TYPE_DECIMAL) {
+        return "a boolean or a decimal cannot be unique";
+    }
+    if (a->returned == SCIM_RETURNED_NEVER) {
+        return "an attribute that is never returned cannot be unique: a conflict would tell "
+               "its value";
+    }
+    return NULL;
+}
+
+static const scim_error *check_uniqueness(const builder *b, const scim_attribute *a)
+{
+    const char *why = a->uniqueness == SCIM_UNIQUE_NONE ? NULL : no_uniqueness(a);
+
+    return why ? fault(b, a->path, "\"uniqueness\" must be \"none\": %s", why) : NULL;
+}
+
 static const scim_error *check_characteristics(const builder *b, const scim_attribute *a)
 {
     bool has_references = a->reference_types && a->reference_types[0];
@@ -343,6 +409,9 @@ static const scim_error *check_characteristics(const builder *b, const scim_attr
     if (a->type != SCIM_TYPE_REFERENCE && has_references) {
         return fault(b, a->path, "only a reference has \"referenceTypes\"");
     }
+    if ((a->type == SCIM_TYPE_REFERENCE || a->type == SCIM_TYPE_BINARY) && !a->case_exact) {
+        return fault(b, a->path, "a %s is always \"caseExact\"", type_words[a->type]);
+    }
     if (a->mutability == SCIM_WRITE_ONLY && a->returned != SCIM_RETURNED_NEVER) {
         return fault(b, a->path, "a writeOnly attribute must have \"returned\": \"never\"");
     }
@@ -350,7 +419,7 @@ static const scim_error *check_characteristics(const builder *b, const scim_attr
     if (a->type == SCIM_TYPE_COMPLEX && a->parent && strcmp(a->schema->urn, URN_SCHEMA) != 0) {
         return fault(b, a->path, "a sub-attribute must not be complex");
     }
-    return NULL;
+    return check_uniqueness(b, a);
 }
 
 static const scim_error *read_subs(const builder *b, scim_attribute *out, const json_t *json)
@@ -364,9 +433,7 @@ static const scim_error *read_subs(const builder *b, scim_attribute *out, const 
     if (json_array_size(list) == 0) {
         return fault(b, out->path, "a complex attribute must have \"subAttributes\"");
     }
-    /* RFC 7643 section 2.3.8: a complex attribute has neither */
-    out->case_exact = false;
-    out->uniqueness = SCIM_UNIQUE_NONE;
+    out->case_exact = false; /* RFC 7643 section 2.3.8 */
     return read_attributes(b, &out->subs, &out->subs_count, list, out->schema, out);
 }
 
@@ -422,13 +489,48 @@ static const scim_error *check_common(const builder *b, scim_attribute *a)
     return NULL;
 }
 
-static const scim_error *read_attribute(const builder *b, scim_attribute *out,
-                                        const json_t *json, const char *place)
+static void set_missing(json_t *json, const char *key, json_t *value)
+{
+    if (json_object_get(json, key)) {
+        json_decref(value);
+    } else {
+        json_object_set_new(json, key, value);
+    }
+}
+
+/* Clients are shown all characteristics, the defaults too, but those that say
+ * nothing of an attribute of this type. */
+static void complete(json_t *json, const scim_attribute *a)
+{
+    bool text = a->type == SCIM_TYPE_STRING || a->type == SCIM_TYPE_REFERENCE ||
+                a->type == SCIM_TYPE_BINARY;
+    bool number = a->type == SCIM_TYPE_INTEGER || a->type == SCIM_TYPE_DECIMAL;
+
+    set_missing(json, "type", json_string(type_words[a->type]));
+    set_missing(json, "multiValued", json_boolean(a->multi_valued));
+    set_missing(json, "required", json_boolean(a->required));
+    set_missing(json, "mutability", json_string(mutability_words[a->mutability]));
+    set_missing(json, "returned", json_string(returned_words[a->returned]));
+    if (text) {
+        set_missing(json, "caseExact", json_boolean(a->case_exact));
+    } else {
+        json_object_del(json, "caseExact");
+    }
+    if (text || number) {
+        set_missing(json, "uniqueness", json_string(uniqueness_words[a->uniqueness]));
+    } else if (a->uniqueness == SCIM_UNIQUE_NONE) {
+        json_object_del(json, "uniqueness");
+    }
+}
+
+static const scim_error *read_attribute(const builder *b, scim_attribute *out, json_t *json,
+                                        const char *place)
 {
     SCIM_ERR(read_name(b, out, json, place));
     SCIM_ERR(read_characteristics(b, out, json));
     SCIM_ERR(check_characteristics(b, out));
     SCIM_ERR(read_subs(b, out, json));
+    complete(json, out);
     out->role = role_of(b, out);
     return check_common(b, out);
 }
@@ -477,6 +579,7 @@ static const scim_error *read_schema(const builder *b, const scim_schema **out, 
     scim_schema *schema = apr_pcalloc(b->pool, sizeof(*schema));
     const char *description = NULL;
 
+    SCIM_ERR(check_kind(b, json, URN_SCHEMA, "schema"));
     SCIM_ERR(check_keys(b, json, schema_keys, "schema"));
     SCIM_ERR(need_text(b, &schema->urn, json, "id", "schema"));
     SCIM_ERR(need_text(b, &schema->name, json, "name", "schema"));
@@ -503,18 +606,62 @@ static const scim_schema *known_schema(const builder *b, const char *urn)
     return NULL;
 }
 
+static const scim_error *check_urn(const builder *b, const char *urn)
+{
+    if (!is_urn(urn)) {
+        return fault(b, "schema",
+                     "\"id\" is \"%s\", must be a URN: urn:namespace:name, of at most %d "
+                     "letters, digits and the characters : . - _ ~",
+                     urn, MAX_URN);
+    }
+    if (scim_text_ncasecmp(urn, URN_MESSAGES, strlen(URN_MESSAGES)) == 0) {
+        return fault(b, "schema", "\"id\" is \"%s\", which is that of a message", urn);
+    }
+    if (known_schema(b, urn)) {
+        return fault(b, "schema", "%s is defined twice", urn);
+    }
+    return NULL;
+}
+
 static const scim_error *add_schema(builder *b, const source *s)
 {
     const scim_schema *schema;
 
     SCIM_ERR(read_schema(b, &schema, s->json));
-    if (!is_urn(schema->urn)) {
-        return fault(b, "schema", "\"id\" is \"%s\", must be a URN", schema->urn);
-    }
-    if (known_schema(b, schema->urn)) {
-        return fault(b, "schema", "%s is defined twice", schema->urn);
-    }
+    SCIM_ERR(check_urn(b, schema->urn));
     APR_ARRAY_PUSH(b->schemas, const scim_schema *) = schema;
+    return NULL;
+}
+
+/* Whether resources have attributes of a schema, or discovery itself has. */
+static bool is_used(const builder *b, const char *urn)
+{
+    return is_core(b, urn) || is_extension(b, urn) || strcmp(urn, URN_CONFIG) == 0 ||
+           strcmp(urn, URN_RESOURCE_TYPE) == 0 || strcmp(urn, URN_SCHEMA) == 0;
+}
+
+/* What is published is accepted: a schema that no resource type has is
+ * neither.  Of the built-in ones the organisation's own User may leave one
+ * out; in a schema of its own that is a slip. */
+static const scim_error *drop_unused(builder *b)
+{
+    int kept = 0, next = 0;
+
+    for (int i = 0; i < b->sources->nelts; i++) {
+        const source *s = &APR_ARRAY_IDX(b->sources, i, source);
+        if (s->resource_type) {
+            continue;
+        }
+        const scim_schema *schema = APR_ARRAY_IDX(b->schemas, next++, const scim_schema *);
+        if (is_used(b, schema->urn)) {
+            APR_ARRAY_IDX(b->schemas, kept++, const scim_schema *) = schema;
+        } else if (!s->builtin) {
+            b->document = s->name;
+            return fault(b, "schema",
+                         "no resource type has it, as \"schema\" or in \"schemaExtensions\"");
+        }
+    }
+    b->schemas->nelts = kept;
     return NULL;
 }
 
@@ -554,8 +701,7 @@ static const scim_schema *common_for(const builder *b, const scim_schema *core)
     return schema;
 }
 
-static const scim_error *read_extension(const builder *b, scim_extension *out,
-                                        const json_t *json)
+static const scim_error *read_extension(const builder *b, scim_extension *out, json_t *json)
 {
     const char *urn;
 
@@ -573,6 +719,8 @@ static const scim_error *read_extension(const builder *b, scim_extension *out,
         return fault(b, "schemaExtensions",
                      "%s is the schema of a resource type and extends no other", urn);
     }
+    /* in the case in which /Schemas has it */
+    json_object_set_new(json, "schema", json_string(out->schema->urn));
     return NULL;
 }
 
@@ -597,8 +745,47 @@ static const scim_error *read_extensions(const builder *b, scim_resource_type *o
     return NULL;
 }
 
+static const scim_error *check_endpoint(const builder *b, const scim_resource_type *type)
+{
+    if (type->endpoint[0] != '/' || !is_name(type->endpoint + 1, "-_")) {
+        return fault(b, type->name, "\"endpoint\" is \"%s\", must be like \"/Users\"",
+                     type->endpoint);
+    }
+    for (int i = 0; own_endpoints[i]; i++) {
+        if (scim_text_casecmp(own_endpoints[i], type->endpoint) == 0) {
+            return fault(b, type->name, "\"endpoint\" is \"%s\", which is the service's own",
+                         type->endpoint);
+        }
+    }
+    for (int i = 0; i < b->types->nelts; i++) {
+        const scim_resource_type *other = &APR_ARRAY_IDX(b->types, i, scim_resource_type);
+        if (scim_text_casecmp(other->endpoint, type->endpoint) == 0) {
+            return fault(b, type->name, "\"endpoint\" is \"%s\", which is that of %s",
+                         type->endpoint, other->name);
+        }
+    }
+    return NULL;
+}
+
+static const scim_error *check_type_name(const builder *b, const scim_resource_type *type)
+{
+    if (!is_name(type->name, "-_") || strcmp(type->id, type->name) != 0) {
+        return fault(b, type->name,
+                     "\"name\" must be letters, digits, - and _ (at most %d), and \"id\" the "
+                     "same",
+                     MAX_NAME);
+    }
+    for (int i = 0; i < b->types->nelts; i++) {
+        const scim_resource_type *other = &APR_ARRAY_IDX(b->types, i, scim_resource_type);
+        if (scim_text_casecmp(other->name, type->name) == 0) {
+            return fault(b, type->name, "there is another resource type of this name");
+        }
+    }
+    return NULL;
+}
+
 static const scim_error *read_type_names(const builder *b, scim_resource_type *out,
-                                         const json_t *json)
+                                         json_t *json)
 {
     const char *description = NULL;
 
@@ -607,22 +794,9 @@ static const scim_error *read_type_names(const builder *b, scim_resource_type *o
     SCIM_ERR(read_text(b, &description, json, "description", out->name));
     out->id = out->name;
     SCIM_ERR(read_text(b, &out->id, json, "id", out->name));
-    if (!is_name(out->name) || strcmp(out->id, out->name) != 0) {
-        return fault(b, out->name,
-                     "\"name\" must be letters, digits, - and _, and \"id\" the same");
-    }
-    if (out->endpoint[0] != '/' || !is_name(out->endpoint + 1)) {
-        return fault(b, out->name, "\"endpoint\" is \"%s\", must be like \"/Users\"",
-                     out->endpoint);
-    }
-    for (int i = 0; i < b->types->nelts; i++) {
-        const scim_resource_type *other = &APR_ARRAY_IDX(b->types, i, scim_resource_type);
-        if (strcmp(other->name, out->name) == 0 ||
-            strcmp(other->endpoint, out->endpoint) == 0) {
-            return fault(b, out->name, "there is a resource type of this name or endpoint");
-        }
-    }
-    return NULL;
+    SCIM_ERR(check_type_name(b, out));
+    set_missing(json, "id", json_string(out->name));
+    return check_endpoint(b, out);
 }
 
 static const scim_attribute *find_role(const scim_schema *schema, scim_role role)
@@ -640,6 +814,7 @@ static const scim_error *add_type(builder *b, const source *s)
     scim_resource_type type = {0};
     const char *urn;
 
+    SCIM_ERR(check_kind(b, s->json, URN_RESOURCE_TYPE, "resource type"));
     SCIM_ERR(check_keys(b, s->json, type_keys, "resource type"));
     SCIM_ERR(read_type_names(b, &type, s->json));
     SCIM_ERR(need_text(b, &urn, s->json, "schema", type.name));
@@ -647,6 +822,7 @@ static const scim_error *add_type(builder *b, const source *s)
     if (!type.schema) {
         return fault(b, type.name, "there is no schema %s", urn);
     }
+    json_object_set_new(s->json, "schema", json_string(type.schema->urn));
     SCIM_ERR(read_extensions(b, &type, s->json));
     type.common = common_for(b, type.schema);
     type.members = find_role(type.schema, SCIM_ROLE_MEMBERS);
@@ -658,12 +834,14 @@ static const scim_error *add_type(builder *b, const source *s)
 
 /* The registry. */
 
-static const scim_error *read_document(builder *b, source *out, const scim_document *document)
+static const scim_error *read_document(builder *b, source *out, const scim_document *document,
+                                       bool builtin)
 {
     const scim_error *err = scim_json_read(&out->json, document->bytes, document->len, b->pool);
 
     out->name = document->name;
     out->resource_type = document->resource_type;
+    out->builtin = builtin;
     if (err) {
         const char *prefix = apr_pstrcat(b->pool, document->name, ": ", NULL);
         return scim_error_at(b->pool, err, prefix);
@@ -671,10 +849,54 @@ static const scim_error *read_document(builder *b, source *out, const scim_docum
     return NULL;
 }
 
-static const scim_error *read_documents(builder *b, const scim_document *documents, int count)
+static bool same_text(const json_t *a, const json_t *b, const char *key)
+{
+    const char *one = scim_json_string(a, key), *other = scim_json_string(b, key);
+
+    return one && other && scim_text_casecmp(one, other) == 0;
+}
+
+/* An organisation's resource type of a built-in one's name takes its place,
+ * to add extensions; where its resources are and what they are stays. */
+static const scim_error *replace_builtin(builder *b, source *builtin, const source *s)
+{
+    const char *name = scim_json_string(builtin->json, "name");
+    const char *endpoint = scim_json_string(builtin->json, "endpoint");
+    const char *schema = scim_json_string(builtin->json, "schema");
+
+    if (!json_equal(json_object_get(s->json, "endpoint"),
+                    json_object_get(builtin->json, "endpoint")) ||
+        !same_text(s->json, builtin->json, "schema")) {
+        b->document = s->name;
+        return fault(b, name,
+                     "is built in: its \"endpoint\" must stay \"%s\" and its \"schema\" %s",
+                     endpoint, schema);
+    }
+    *builtin = *s;
+    return NULL;
+}
+
+static const scim_error *place_source(builder *b, const source *s)
+{
+    for (int i = 0; s->resource_type && i < b->sources->nelts; i++) {
+        source *other = &APR_ARRAY_IDX(b->sources, i, source);
+        if (other->builtin && other->resource_type &&
+            json_equal(json_object_get(other->json, "name"),
+                       json_object_get(s->json, "name"))) {
+            return replace_builtin(b, other, s);
+        }
+    }
+    APR_ARRAY_PUSH(b->sources, source) = *s;
+    return NULL;
+}
+
+static const scim_error *read_documents(builder *b, const scim_document *documents, int count,
+                                        bool builtin)
 {
     for (int i = 0; i < count; i++) {
-        SCIM_ERR(read_document(b, apr_array_push(b->sources), &documents[i]));
+        source s;
+        SCIM_ERR(read_document(b, &s, &documents[i], builtin));
+        SCIM_ERR(place_source(b, &s));
     }
     return NULL;
 }
@@ -684,7 +906,7 @@ static const scim_error *read_common(builder *b)
     source s;
 
     b->document = scim_schema_common.name;
-    SCIM_ERR(read_document(b, &s, &scim_schema_common));
+    SCIM_ERR(read_document(b, &s, &scim_schema_common, true));
     return read_schema(b, &b->common, s.json);
 }
 
@@ -713,10 +935,11 @@ const scim_error *scim_registry_build(const scim_registry **out, const scim_docu
     };
 
     SCIM_ERR(read_common(&b));
-    SCIM_ERR(read_documents(&b, scim_schema_builtin, scim_schema_builtin_count));
-    SCIM_ERR(read_documents(&b, documents, count));
+    SCIM_ERR(read_documents(&b, scim_schema_builtin, scim_schema_builtin_count, true));
+    SCIM_ERR(read_documents(&b, documents, count, false));
     SCIM_ERR(add_all(&b, false));
     SCIM_ERR(add_all(&b, true));
+    SCIM_ERR(drop_unused(&b));
 
     scim_registry *registry = apr_pcalloc(result_pool, sizeof(*registry));
     registry->schemas = (const scim_schema *const *)b.schemas->elts;

@@ -17,16 +17,16 @@ static bool sortable(scim_path *path)
 {
     const scim_attribute *leaf;
 
-    if (!path->attribute || path->attribute->role == SCIM_ROLE_GROUPS
-        || path->attribute->role == SCIM_ROLE_MEMBERS) {
+    if (!path->attribute || path->attribute->role == SCIM_ROLE_GROUPS ||
+        path->attribute->role == SCIM_ROLE_MEMBERS) {
         return false;
     }
     if (path->attribute->type == SCIM_TYPE_COMPLEX && !path->sub) {
         path->sub = scim_attribute_sub(path->attribute, "value", 5);
     }
     leaf = scim_path_leaf(path);
-    return leaf->type != SCIM_TYPE_COMPLEX && leaf->returned != SCIM_RETURNED_NEVER
-           && path->attribute->returned != SCIM_RETURNED_NEVER;
+    return leaf->type != SCIM_TYPE_COMPLEX && leaf->returned != SCIM_RETURNED_NEVER &&
+           path->attribute->returned != SCIM_RETURNED_NEVER;
 }
 
 static const scim_error *read_order(bool *descending, const char *order, apr_pool_t *pool)
@@ -43,16 +43,33 @@ const scim_error *scim_sort_parse(const scim_sort **out, const char *sort_by,
                                   const char *sort_order, const scim_resource_type *type,
                                   apr_pool_t *result_pool)
 {
+    bool known = true;
+
+    SCIM_ERR(scim_sort_parse_any(out, &known, sort_by, sort_order, type, result_pool));
+    if (!known) {
+        return scim_error_make(result_pool, SCIM_E_INVALID_VALUE,
+                               "sortBy: a %s has no attribute \"%s\"", type->name, sort_by);
+    }
+    return NULL;
+}
+
+const scim_error *scim_sort_parse_any(const scim_sort **out, bool *known, const char *sort_by,
+                                      const char *sort_order, const scim_resource_type *type,
+                                      apr_pool_t *result_pool)
+{
     scim_sort *sort = apr_pcalloc(result_pool, sizeof(*sort));
 
     *out = NULL;
+    *known = true;
     SCIM_ERR(read_order(&sort->descending, sort_order, result_pool));
     if (!sort_by || !*sort_by) {
         return NULL;
     }
     if (scim_path_attribute(&sort->path, sort_by, type) != SCIM_PATH_OK) {
-        return scim_error_make(result_pool, SCIM_E_INVALID_VALUE,
-                               "sortBy: a %s has no attribute \"%s\"", type->name, sort_by);
+        memset(&sort->path, 0, sizeof(sort->path));
+        *known = false;
+        *out = sort;
+        return NULL;
     }
     if (!sortable(&sort->path)) {
         return scim_error_make(result_pool, SCIM_E_INVALID_VALUE,
@@ -73,7 +90,7 @@ static const json_t *chosen(const json_t *value)
     if (!json_is_array(value)) {
         return value;
     }
-    json_array_foreach(value, i, element) {
+    json_array_foreach (value, i, element) {
         if (json_is_true(json_object_get(element, "primary"))) {
             return element;
         }
@@ -135,13 +152,14 @@ static scim_sort_key string_key(const json_t *value, const scim_attribute *leaf,
                                 apr_pool_t *pool)
 {
     const char *text = json_string_value(value);
+    bool exact = leaf->case_exact || leaf->type == SCIM_TYPE_BINARY;
     apr_time_t when;
     apr_size_t len;
 
     if (leaf->type == SCIM_TYPE_DATETIME && scim_time_parse(text, &when)) {
         return integer_key(when, pool);
     }
-    text = scim_text_prepare(text, json_string_length(value), leaf->case_exact, &len, pool);
+    text = scim_text_prepare(text, json_string_length(value), exact, &len, pool);
     return make_key(text, len, pool);
 }
 
@@ -150,7 +168,7 @@ scim_sort_key scim_sort_key_of(const scim_sort *sort, const json_t *resource,
 {
     static const unsigned char missing[] = {MISSING};
     const scim_attribute *leaf = scim_path_leaf(&sort->path);
-    const json_t *value = value_of(sort, resource);
+    const json_t *value = leaf ? value_of(sort, resource) : NULL;
     unsigned char boolean;
 
     switch (json_typeof(value ? value : json_null())) {

@@ -157,6 +157,23 @@ static const scim_error *canonical(json_t **out, const json_t *value,
                                    const scim_attribute *attribute, bool element,
                                    const place *at, const checker *c);
 
+/* A null stays where it clears what a PUT would keep; scim_validate_whole
+ * drops it. */
+static const scim_error *put_canonical(json_t *into, const json_t *value,
+                                       const scim_attribute *attribute, const place *at,
+                                       const checker *c)
+{
+    json_t *made;
+    SCIM_ERR(canonical(&made, value, attribute, false, at, c));
+    if (!made && attribute->mutability == SCIM_WRITE_ONLY) {
+        made = json_null();
+    }
+    if (made) {
+        json_object_set_new(into, attribute->name, made);
+    }
+    return NULL;
+}
+
 /* Reads what stands in an object of a complex attribute, or, where parent is
  * NULL, of an extension. */
 static const scim_error *fill_object(json_t *into, const json_t *from,
@@ -179,11 +196,7 @@ static const scim_error *fill_object(json_t *into, const json_t *from,
             continue;
         }
         place here = {parent ? at : NULL, parent ? attribute->name : attribute->path, 0};
-        json_t *made;
-        SCIM_ERR(canonical(&made, value, attribute, false, &here, c));
-        if (made) {
-            json_object_set_new(into, attribute->name, made);
-        }
+        SCIM_ERR(put_canonical(into, value, attribute, &here, c));
     }
     return NULL;
 }
@@ -479,12 +492,7 @@ static const scim_error *put_attribute(scim_draft *draft, const json_t *value,
         return put_password(draft, value, attribute, c);
     }
     place at = {NULL, attribute->path, 0};
-    json_t *made;
-    SCIM_ERR(canonical(&made, value, attribute, false, &at, c));
-    if (made) {
-        json_object_set_new(draft->json, attribute->name, made);
-    }
-    return NULL;
+    return put_canonical(draft->json, value, attribute, &at, c);
 }
 
 /* What stands under the URN of a schema.  The core schema's has been emptied
@@ -516,8 +524,9 @@ static const scim_error *put_key(scim_draft *draft, const char *key, const json_
 }
 
 /* Holds a PUT to what is immutable: kept where it was left out, refused where
- * it differs (RFC 7644 section 3.5.1).  Objects that this leaves empty are
- * dropped later, with the others. */
+ * it differs (RFC 7644 section 3.5.1).  What is writeOnly is kept as well,
+ * since a client that sends back what it read cannot have it.  Objects that
+ * this leaves empty are dropped later, with the others. */
 static const scim_error *keep_immutable(json_t *now, const json_t *before,
                                         const scim_attribute *attributes, int count,
                                         const checker *c)
@@ -529,7 +538,11 @@ static const scim_error *keep_immutable(json_t *now, const json_t *before,
         if (!was) {
             continue;
         }
-        if (attribute->mutability != SCIM_IMMUTABLE) {
+        if (attribute->mutability == SCIM_WRITE_ONLY) {
+            if (!is) {
+                json_object_set_new(now, attribute->name, share(was));
+            }
+        } else if (attribute->mutability != SCIM_IMMUTABLE) {
             if (attribute->type == SCIM_TYPE_COMPLEX && !attribute->multi_valued) {
                 if (!is) {
                     is = json_object();

@@ -78,8 +78,8 @@ int mod_scim_access_checker(request_rec *r)
 
 static bool is_anonymous(const request_rec *r, const scim_state *state)
 {
-    return state->target.route && state->target.route->anonymous
-           && !apr_table_get(r->headers_in, "Authorization");
+    return state->target.route && state->target.route->anonymous &&
+           !apr_table_get(r->headers_in, "Authorization");
 }
 
 int mod_scim_access_checker_ex(request_rec *r)
@@ -101,9 +101,9 @@ static const char *challenge(const request_rec *r, const char *error)
 {
     const char *realm = ap_auth_name((request_rec *)r);
 
-    return apr_pstrcat(r->pool, "Bearer realm=\"", ap_escape_quotes(r->pool, realm ? realm : "SCIM"),
-                       "\"", error ? ", error=\"" : "", error ? error : "", error ? "\"" : "",
-                       NULL);
+    return apr_pstrcat(r->pool, "Bearer realm=\"",
+                       ap_escape_quotes(r->pool, realm ? realm : "SCIM"), "\"",
+                       error ? ", error=\"" : "", error ? error : "", error ? "\"" : "", NULL);
 }
 
 static int unauthorized(request_rec *r, const char *error, const char *detail)
@@ -139,23 +139,37 @@ static const scim_error *check_token(scim_view *view, void *baton)
     return scim_token_find(&check->state, check->identity, view, check->token, check->now);
 }
 
-/* Whether the endpoint is pinned to another tenant than the token's. */
-static bool other_tenant(request_rec *r, const scim_state *state,
-                         const scim_identity *identity)
+/* The tenant that the endpoint is pinned to; NULL: to none. "" where the
+ * expression fails, which is the name of no tenant. */
+static const char *pinned_tenant(request_rec *r, const scim_state *state)
 {
-    ap_expr_info_t *pin = state->conf.tenant ? state->conf.tenant
-                                             : mod_scim_server(r->server)->tenant;
+    ap_expr_info_t *pin =
+        state->conf.tenant ? state->conf.tenant : mod_scim_server(r->server)->tenant;
     const char *err = NULL, *name;
 
     if (!pin) {
-        return false;
+        return NULL;
     }
     name = ap_expr_str_exec(r, pin, &err);
     if (err) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, SCIMLOG(1102) "SCIMTenant: %s", err);
-        return true;
+        return "";
     }
-    return strcmp(name, identity->tenant.name) != 0;
+    return name;
+}
+
+const char *mod_scim_tenant(request_rec *r, const scim_state *state)
+{
+    const char *name = pinned_tenant(r, state);
+
+    return name ? name : "default";
+}
+
+static bool other_tenant(request_rec *r, const scim_state *state, const scim_identity *identity)
+{
+    const char *name = pinned_tenant(r, state);
+
+    return name && strcmp(name, identity->tenant.name) != 0;
 }
 
 static int accept_identity(request_rec *r, scim_state *state, const scim_identity *identity)
@@ -214,9 +228,10 @@ int mod_scim_check_authn(request_rec *r)
                             "The bearer token has expired: have a new one made and put it in "
                             "place of the Secret Token");
     default:
-        return unauthorized(r, "invalid_token",
-                            "The bearer token is not known here: check the Secret Token; it may "
-                            "have been replaced or revoked");
+        return unauthorized(
+            r, "invalid_token",
+            "The bearer token is not known here: check the Secret Token; it may "
+            "have been replaced or revoked");
     }
 }
 

@@ -9,11 +9,11 @@
 #include <http_core.h>
 
 #define UNSET(type, name, unset, otherwise) conf->name = unset;
-#define MERGE(type, name, unset, otherwise)                                    \
+#define MERGE(type, name, unset, otherwise) \
     conf->name = add->name != unset ? add->name : base->name;
-#define DEFAULT(type, name, unset, otherwise)                                  \
-    if (conf.name == unset) {                                                  \
-        conf.name = otherwise;                                                 \
+#define DEFAULT(type, name, unset, otherwise) \
+    if (conf.name == unset) {                 \
+        conf.name = otherwise;                \
     }
 
 static void unset_policy(scim_policy_config *conf)
@@ -34,6 +34,7 @@ void *mod_scim_create_server(apr_pool_t *pool, server_rec *s)
     SCIM_SERVER_CONFIG(UNSET)
     unset_policy(&conf->policy);
     conf->tenant_policies = apr_array_make(pool, 2, sizeof(scim_tenant_policy));
+    conf->documents = apr_array_make(pool, 2, sizeof(scim_document));
     conf->endpoints = apr_array_make(pool, 2, sizeof(scim_endpoint));
     return conf;
 }
@@ -45,8 +46,8 @@ void *mod_scim_merge_server(apr_pool_t *pool, void *basev, void *addv)
 
     SCIM_SERVER_CONFIG(MERGE)
     merge_policy(&conf->policy, &base->policy, &add->policy);
-    conf->tenant_policies =
-        apr_array_append(pool, base->tenant_policies, add->tenant_policies);
+    conf->tenant_policies = apr_array_append(pool, base->tenant_policies, add->tenant_policies);
+    conf->documents = apr_array_append(pool, base->documents, add->documents);
     conf->endpoints = apr_array_append(pool, base->endpoints, add->endpoints);
     return conf;
 }
@@ -155,6 +156,14 @@ static const char *set_number(cmd_parms *cmd, const char *arg, apr_int64_t least
     return NULL;
 }
 
+static const char *set_time(cmd_parms *cmd, const char *arg, apr_interval_time_t *out)
+{
+    if (ap_timeout_parameter_parse(arg, out, "s") != APR_SUCCESS || *out <= 0) {
+        return wrong(cmd, arg, "a time (a number, with ms, s, min or h behind it)");
+    }
+    return NULL;
+}
+
 static const char *set_flag(cmd_parms *cmd, const char *arg, int *out)
 {
     if (!ap_cstr_casecmp(arg, "on")) {
@@ -168,8 +177,8 @@ static const char *set_flag(cmd_parms *cmd, const char *arg, int *out)
 }
 
 /* Of two words, the first is 0 and the second 1. */
-static const char *set_word(cmd_parms *cmd, const char *arg, const char *zero,
-                            const char *one, int *out)
+static const char *set_word(cmd_parms *cmd, const char *arg, const char *zero, const char *one,
+                            int *out)
 {
     if (ap_cstr_casecmp(arg, zero) && ap_cstr_casecmp(arg, one)) {
         return wrong(cmd, arg, apr_pstrcat(cmd->temp_pool, zero, " or ", one, NULL));
@@ -219,13 +228,7 @@ static const char *cmd_store_size(cmd_parms *cmd, void *dir, const char *arg)
 
 static const char *cmd_write_timeout(cmd_parms *cmd, void *dir, const char *arg)
 {
-    scim_server_config *conf = mod_scim_server(cmd->server);
-
-    if (ap_timeout_parameter_parse(arg, &conf->write_timeout, "s") != APR_SUCCESS
-        || conf->write_timeout <= 0) {
-        return wrong(cmd, arg, "a time (a number, with ms, s or min behind it)");
-    }
-    return NULL;
+    return set_time(cmd, arg, &mod_scim_server(cmd->server)->write_timeout);
 }
 
 static const char *cmd_scan_limit(cmd_parms *cmd, void *dir, const char *arg)
@@ -236,6 +239,70 @@ static const char *cmd_scan_limit(cmd_parms *cmd, void *dir, const char *arg)
 static const char *cmd_read_only(cmd_parms *cmd, void *dir, const char *arg)
 {
     return set_flag(cmd, arg, &mod_scim_server(cmd->server)->read_only);
+}
+
+#define DOCUMENT_MAX (1024 * 1024)
+
+/* The whole of a file that is open.  Only a regular one: a pipe has no end
+ * that configtest could wait for. */
+static const char *read_file(cmd_parms *cmd, apr_file_t *file, scim_document *out)
+{
+    apr_finfo_t info;
+    apr_status_t rv = apr_file_info_get(&info, APR_FINFO_TYPE | APR_FINFO_SIZE, file);
+    char *bytes;
+
+    if (rv == APR_SUCCESS && (info.filetype != APR_REG || info.size > DOCUMENT_MAX)) {
+        return wrong(cmd, out->name, "a file of at most " APR_STRINGIFY(DOCUMENT_MAX) " bytes");
+    }
+    if (rv == APR_SUCCESS) {
+        bytes = apr_palloc(cmd->pool, (apr_size_t)info.size + 1);
+        rv = apr_file_read_full(file, bytes, (apr_size_t)info.size, &out->len);
+        out->bytes = bytes;
+    }
+    return rv == APR_SUCCESS || APR_STATUS_IS_EOF(rv)
+               ? NULL
+               : apr_psprintf(cmd->pool, "%s: cannot read %s: %pm", cmd->cmd->name, out->name,
+                              &rv);
+}
+
+/* What is in the file is judged by check_config, once all of them are read. */
+static const char *add_document(cmd_parms *cmd, const char *arg, bool resource_type)
+{
+    const char *err = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+    scim_document document = {.resource_type = resource_type};
+    apr_file_t *file;
+    apr_status_t rv;
+
+    if (err) {
+        return err;
+    }
+    document.name = ap_server_root_relative(cmd->pool, arg);
+    if (!document.name) {
+        return wrong(cmd, arg, "the path of a file");
+    }
+    rv = apr_file_open(&file, document.name,
+                       APR_FOPEN_READ | APR_FOPEN_BINARY | APR_FOPEN_NONBLOCK, APR_OS_DEFAULT,
+                       cmd->temp_pool);
+    if (rv != APR_SUCCESS) {
+        return apr_psprintf(cmd->pool, "%s: cannot open %s: %pm", cmd->cmd->name, document.name,
+                            &rv);
+    }
+    err = read_file(cmd, file, &document);
+    apr_file_close(file);
+    if (!err) {
+        APR_ARRAY_PUSH(mod_scim_server(cmd->server)->documents, scim_document) = document;
+    }
+    return err;
+}
+
+static const char *cmd_schema(cmd_parms *cmd, void *dir, const char *arg)
+{
+    return add_document(cmd, arg, false);
+}
+
+static const char *cmd_resource_type(cmd_parms *cmd, void *dir, const char *arg)
+{
+    return add_document(cmd, arg, true);
 }
 
 /* Directives of a policy */
@@ -383,8 +450,9 @@ static const char *cmd_tenant(cmd_parms *cmd, void *dir, const char *arg)
     scim_dir_config *conf = dir;
 
     if (!ap_strchr_c(arg, '%') && !scim_tenant_name_valid(arg)) {
-        return wrong(cmd, arg, "the name of a tenant (1 to 64 of A-Z a-z 0-9 . _ -), "
-                               "nor an expression");
+        return wrong(cmd, arg,
+                     "the name of a tenant (1 to 64 of A-Z a-z 0-9 . _ -), "
+                     "nor an expression");
     }
     return set_expr(cmd, arg, AP_EXPR_FLAG_STRING_RESULT,
                     cmd->path ? &conf->tenant : &mod_scim_server(cmd->server)->tenant);
@@ -416,6 +484,30 @@ static const char *cmd_max_body(cmd_parms *cmd, void *dir, const char *arg)
     return set_size(cmd, arg, 1024, &((scim_dir_config *)dir)->max_body);
 }
 
+static const char *cmd_cursor_timeout(cmd_parms *cmd, void *dir, const char *arg)
+{
+    return set_time(cmd, arg, &((scim_dir_config *)dir)->cursor_timeout);
+}
+
+static const char *cmd_bulk(cmd_parms *cmd, void *dir, const char *operations,
+                            const char *bytes)
+{
+    scim_dir_config *conf = dir;
+    const char *err;
+
+    if (!ap_cstr_casecmp(operations, "off")) {
+        conf->bulk_operations = 0;
+        return bytes ? wrong(cmd, bytes, "to stand behind Off") : NULL;
+    }
+    err = set_number(cmd, operations, 1, &conf->bulk_operations);
+    return err || !bytes ? err : set_size(cmd, bytes, 1024, &conf->bulk_bytes);
+}
+
+static const char *cmd_require_if_match(cmd_parms *cmd, void *dir, const char *arg)
+{
+    return set_flag(cmd, arg, &((scim_dir_config *)dir)->require_if_match);
+}
+
 static const char *cmd_require_tls(cmd_parms *cmd, void *dir, const char *arg)
 {
     scim_dir_config *conf = dir;
@@ -441,6 +533,11 @@ const command_rec mod_scim_commands[] = {
                   "how many resources one query may read; 0 is no limit (1000000)"),
     AP_INIT_TAKE1("SCIMReadOnly", cmd_read_only, NULL, RSRC_CONF,
                   "On: every change is answered 503 (Off)"),
+    AP_INIT_TAKE1("SCIMSchema", cmd_schema, NULL, RSRC_CONF,
+                  "a file with a schema of the organisation (RFC 7643 section 7)"),
+    AP_INIT_TAKE1("SCIMResourceType", cmd_resource_type, NULL, RSRC_CONF,
+                  "a file with a resource type (RFC 7643 section 6); one named User or "
+                  "Group takes the place of the built-in one"),
     AP_INIT_TAKE1("SCIMUniqueGroupNames", cmd_unique_group_names, NULL, RSRC_CONF,
                   "Off: groups of a tenant may share a displayName (On)"),
     AP_INIT_TAKE1("SCIMDanglingReferences", cmd_dangling_references, NULL, RSRC_CONF,
@@ -465,7 +562,12 @@ const command_rec mod_scim_commands[] = {
                   "most resources in one list (1000)"),
     AP_INIT_TAKE1("SCIMMaxBody", cmd_max_body, NULL, ACCESS_CONF,
                   "largest body of a request (8m)"),
+    AP_INIT_TAKE1("SCIMCursorTimeout", cmd_cursor_timeout, NULL, ACCESS_CONF,
+                  "how long a cursor of a paged list can be used (1h)"),
+    AP_INIT_TAKE12("SCIMBulk", cmd_bulk, NULL, ACCESS_CONF,
+                   "most operations, and bytes, of a bulk job (500 4m), or Off"),
+    AP_INIT_TAKE1("SCIMRequireIfMatch", cmd_require_if_match, NULL, ACCESS_CONF,
+                  "On: a change without If-Match is answered 428 (Off)"),
     AP_INIT_TAKE1("SCIMRequireTLS", cmd_require_tls, NULL, ACCESS_CONF,
                   "On, Off or expr=...: plain HTTP is refused but from this machine (On)"),
-    {NULL}
-};
+    {NULL}};

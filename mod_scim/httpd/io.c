@@ -5,6 +5,7 @@
  */
 #include "mod_scim.h"
 
+#include <apr_date.h>
 #include <apr_strings.h>
 #include <http_core.h>
 #include <http_protocol.h>
@@ -40,8 +41,9 @@ static void note_reply(request_rec *r, const scim_reply *reply)
 /* Whether SCIMReadOnly refused it, as the administrator wants. */
 static bool is_wanted(const request_rec *r, const scim_state *state, const scim_error *error)
 {
-    return mod_scim_server(r->server)->read_only == 1 && error->status == HTTP_SERVICE_UNAVAILABLE
-           && state->target.route && state->target.route->scope == SCIM_SCOPE_WRITE;
+    return mod_scim_server(r->server)->read_only == 1 &&
+           error->status == HTTP_SERVICE_UNAVAILABLE && state->target.route &&
+           state->target.route->scope == SCIM_SCOPE_WRITE;
 }
 
 /* A fault that is the administrator's to see, once, where it surfaces. */
@@ -112,23 +114,30 @@ int mod_scim_refuse(request_rec *r, const scim_error *error)
 
 /* Bodies */
 
-static int body_too_large(request_rec *r, apr_int64_t limit)
+static bool is_bulk(const scim_state *state)
+{
+    return !strcmp(state->target.op, "bulk") && state->conf.bulk_operations > 0;
+}
+
+static int body_too_large(request_rec *r, const scim_state *state, apr_int64_t limit)
 {
     /* The rest of the body is not read: the connection ends with the answer. */
     r->connection->keepalive = AP_CONN_CLOSE;
-    return send_error(r, scim_error_make(r->pool, SCIM_E_TOO_LARGE,
-                                         "The body is larger than the %" APR_INT64_T_FMT
-                                         " bytes that this endpoint accepts (SCIMMaxBody, "
-                                         "LimitRequestBody)",
-                                         limit));
+    return send_error(
+        r, scim_error_make(r->pool, SCIM_E_TOO_LARGE,
+                           "The body is larger than the %" APR_INT64_T_FMT
+                           " bytes that this endpoint accepts (%s)",
+                           limit,
+                           is_bulk(state) ? "maxPayloadSize; SCIMBulk, LimitRequestBody"
+                                          : "SCIMMaxBody, LimitRequestBody"));
 }
 
 static apr_int64_t body_limit(request_rec *r, const scim_state *state)
 {
     apr_off_t httpd_limit = ap_get_limit_req_body(r);
+    apr_int64_t limit = is_bulk(state) ? state->conf.bulk_bytes : state->conf.max_body;
 
-    return httpd_limit > 0 && httpd_limit < state->conf.max_body ? httpd_limit
-                                                                  : state->conf.max_body;
+    return httpd_limit > 0 && httpd_limit < limit ? httpd_limit : limit;
 }
 
 /* A growing buffer in the request's pool, doubled, so that a body of any size
@@ -199,7 +208,7 @@ static int read_body(request_rec *r, const scim_state *state, scim_call *call)
     bool end = false;
 
     if (length && apr_atoi64(length) > limit) {
-        return body_too_large(r, limit);
+        return body_too_large(r, state, limit);
     }
     while (!end) {
         apr_status_t rv = ap_get_brigade(r->input_filters, bb, AP_MODE_READBYTES,
@@ -209,7 +218,7 @@ static int read_body(request_rec *r, const scim_state *state, scim_call *call)
             return ap_map_http_request_error(rv, HTTP_BAD_REQUEST);
         }
         if (!take_brigade(&body, bb, limit, &end, &rv, r->pool)) {
-            return body_too_large(r, limit);
+            return body_too_large(r, state, limit);
         }
         if (rv != APR_SUCCESS) {
             return ap_map_http_request_error(rv, HTTP_BAD_REQUEST);
@@ -225,9 +234,17 @@ static int read_body(request_rec *r, const scim_state *state, scim_call *call)
 
 static bool wants_body(const scim_call *call)
 {
-    return call->target.route && call->identity
-           && (call->identity->scopes & call->target.route->scope)
-           && (call->method & (SCIM_POST | SCIM_PUT | SCIM_PATCH));
+    return call->target.route && call->identity &&
+           (call->identity->scopes & call->target.route->scope) &&
+           (call->method & (SCIM_POST | SCIM_PUT | SCIM_PATCH));
+}
+
+/* A date that is none counts as not sent (RFC 9110 section 13.1.3). */
+static apr_time_t header_time(const request_rec *r, const char *name)
+{
+    const char *value = apr_table_get(r->headers_in, name);
+
+    return value ? apr_date_parse_http(value) : 0;
 }
 
 static void fill_call(scim_call *call, request_rec *r, scim_state *state, scim_wire *wire)
@@ -241,6 +258,10 @@ static void fill_call(scim_call *call, request_rec *r, scim_state *state, scim_w
     wire->default_page = state->conf.default_page < state->conf.max_page
                              ? state->conf.default_page
                              : state->conf.max_page;
+    wire->cursor_timeout = state->conf.cursor_timeout;
+    wire->bulk_operations = state->conf.bulk_operations;
+    wire->bulk_bytes = state->conf.bulk_bytes;
+    wire->require_if_match = state->conf.require_if_match;
     call->target = state->target;
     call->method = state->method;
     call->query = r->args;
@@ -248,8 +269,14 @@ static void fill_call(scim_call *call, request_rec *r, scim_state *state, scim_w
     call->accept = apr_table_get(r->headers_in, "Accept");
     call->if_match = apr_table_get(r->headers_in, "If-Match");
     call->if_none_match = apr_table_get(r->headers_in, "If-None-Match");
+    call->if_modified_since = header_time(r, "If-Modified-Since");
+    call->if_unmodified_since = header_time(r, "If-Unmodified-Since");
     call->base_url = mod_scim_base_url(r, state);
     call->identity = state->identity;
+    if (!state->identity && r->user) {
+        call->person = r->user;
+        call->person_tenant = mod_scim_tenant(r, state);
+    }
     call->wire = wire;
     call->store = server->store;
     call->registry = server->registry;
@@ -260,8 +287,8 @@ static void fill_call(scim_call *call, request_rec *r, scim_state *state, scim_w
  * too. */
 static void note_scope(request_rec *r, const scim_call *call, const scim_reply *reply)
 {
-    if (reply->status == HTTP_FORBIDDEN && call->identity && call->target.route
-        && !(call->identity->scopes & call->target.route->scope)) {
+    if (reply->status == HTTP_FORBIDDEN && call->identity && call->target.route &&
+        !(call->identity->scopes & call->target.route->scope)) {
         apr_table_setn(r->headers_out, "WWW-Authenticate",
                        "Bearer error=\"insufficient_scope\"");
     }
@@ -291,7 +318,7 @@ int mod_scim_handler(request_rec *r)
     if (!call.identity && !(call.target.route && call.target.route->anonymous)) {
         ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r,
                       SCIMLOG(1203) "no SCIM identity: the endpoint's Location needs "
-                      "\"AuthType Bearer\" and \"Require valid-user\"");
+                                    "\"AuthType Bearer\" and \"Require valid-user\"");
     }
     scim_service_answer(&reply, &call, r->pool);
     note_scope(r, &call, &reply);
@@ -306,7 +333,7 @@ static const char *detail_of(const request_rec *r)
     case HTTP_BAD_REQUEST:
         return "The request is malformed";
     case HTTP_UNAUTHORIZED:
-        return "This endpoint asks for a bearer token";
+        return "This address asks for credentials, and those sent are none of its";
     case HTTP_FORBIDDEN:
         return "The server's configuration refuses this request";
     case HTTP_NOT_FOUND:
@@ -361,8 +388,8 @@ static apr_status_t error_filter(ap_filter_t *f, apr_bucket_brigade *bb)
     apr_table_unset(r->headers_out, "Content-Encoding");
     apr_table_unset(r->headers_out, "Content-Language");
     out = apr_brigade_create(r->pool, f->c->bucket_alloc);
-    APR_BRIGADE_INSERT_TAIL(out, apr_bucket_pool_create(reply.body, reply.body_len, r->pool,
-                                                        f->c->bucket_alloc));
+    APR_BRIGADE_INSERT_TAIL(
+        out, apr_bucket_pool_create(reply.body, reply.body_len, r->pool, f->c->bucket_alloc));
     APR_BRIGADE_CONCAT(out, bb);
     return ap_pass_brigade(f->next, out);
 }
@@ -378,8 +405,8 @@ static bool names_endpoint(const request_rec *r)
 {
     const char *line = r->the_request ? strchr(r->the_request, ' ') : NULL;
 
-    return line && mod_scim_names_endpoint(r->server, apr_pstrndup(r->pool, line + 1,
-                                                                   strcspn(line + 1, " ?")));
+    return line && mod_scim_names_endpoint(
+                       r->server, apr_pstrndup(r->pool, line + 1, strcspn(line + 1, " ?")));
 }
 
 void mod_scim_insert_error_filter(request_rec *r)

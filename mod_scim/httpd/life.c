@@ -28,18 +28,49 @@ APLOG_USE_MODULE(scim);
 
 #define STARTED "mod_scim:started"
 
-int mod_scim_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
-                          server_rec *s)
+/* Of the built-in schemas and the organisation's; the same for all servers. */
+static const scim_error *build_registry(const scim_registry **out,
+                                        const scim_server_config *conf, apr_pool_t *pool)
 {
+    const apr_array_header_t *documents = conf->documents;
+
+    return scim_registry_build(out, (const scim_document *)documents->elts, documents->nelts,
+                               pool);
+}
+
+/* A fault in a file is told at configtest, and by nobody later. */
+static int check_documents(server_rec *s, apr_pool_t *ptemp)
+{
+    const scim_server_config *conf = mod_scim_server(s);
+    const scim_registry *registry;
+    const scim_error *err =
+        conf->documents->nelts ? build_registry(&registry, conf, ptemp) : NULL;
+
+    if (err) {
+        ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s,
+                     SCIMLOG(1305) "SCIMSchema, SCIMResourceType: %s", err->detail);
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    return OK;
+}
+
+int mod_scim_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
+{
+    int rc = check_documents(s, ptemp);
+
+    if (rc != OK) {
+        return rc;
+    }
     for (; s; s = s->next) {
         const scim_server_config *conf = mod_scim_server(s);
         const scim_endpoint *first = (const scim_endpoint *)conf->endpoints->elts;
 
         if (conf->endpoints->nelts && !conf->store_url) {
-            ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s,
-                         SCIMLOG(1301) "SCIMEngine On at line %d of %s needs a store: add "
-                         "\"SCIMStore lmdb:/var/lib/apache2/scim\" outside of any section",
-                         first->line, first->file);
+            ap_log_error(
+                APLOG_MARK, APLOG_EMERG, 0, s,
+                SCIMLOG(1301) "SCIMEngine On at line %d of %s needs a store: add "
+                              "\"SCIMStore lmdb:/var/lib/apache2/scim\" outside of any section",
+                first->line, first->file);
             return HTTP_INTERNAL_SERVER_ERROR;
         }
     }
@@ -49,8 +80,10 @@ int mod_scim_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp
 static scim_store_options options_of(const scim_server_config *conf, bool create)
 {
     scim_store_options options = {
-        .kv = {.size = (apr_uint64_t)conf->store_size, .timeout = conf->write_timeout,
-               .create = create, .read_only = conf->read_only},
+        .kv = {.size = (apr_uint64_t)conf->store_size,
+               .timeout = conf->write_timeout,
+               .create = create,
+               .read_only = conf->read_only},
         .registry = conf->registry,
         .scan_limit = (apr_uint64_t)conf->scan_limit,
     };
@@ -127,7 +160,7 @@ static const scim_error *prepare_store(scim_server_config conf, apr_pool_t *pool
     const scim_error *err;
     scim_store *store;
 
-    SCIM_ERR(scim_registry_make(&conf.registry, pool));
+    SCIM_ERR(build_registry(&conf.registry, &conf, pool));
     options = options_of(&conf, !conf.read_only);
     SCIM_ERR(scim_store_open(&store, conf.store_url, &options, pool));
     err = conf.read_only ? NULL : write_policies(store, &conf, pool);
@@ -141,8 +174,8 @@ static const char *drop_privileges(apr_pool_t *pool)
     if (geteuid() != 0) {
         return NULL;
     }
-    if (initgroups(ap_unixd_config.user_name, ap_unixd_config.group_id)
-        || setgid(ap_unixd_config.group_id) || setuid(ap_unixd_config.user_id)) {
+    if (initgroups(ap_unixd_config.user_name, ap_unixd_config.group_id) ||
+        setgid(ap_unixd_config.group_id) || setuid(ap_unixd_config.user_id)) {
         return apr_psprintf(pool, "cannot become user %s: %s", ap_unixd_config.user_name,
                             strerror(errno));
     }
@@ -219,8 +252,7 @@ static const char *make_directory(const char *url, apr_pool_t *pool)
     const char *path = strchr(url, ':') + 1;
 
     if (mkdir(path, 0700) == 0) {
-        if (geteuid() == 0
-            && lchown(path, ap_unixd_config.user_id, ap_unixd_config.group_id)) {
+        if (geteuid() == 0 && lchown(path, ap_unixd_config.user_id, ap_unixd_config.group_id)) {
             return apr_psprintf(pool, "cannot give %s to user %s: %s", path,
                                 ap_unixd_config.user_name, strerror(errno));
         }
@@ -250,8 +282,7 @@ static int prepare_url(server_rec *s, const scim_server_config *conf, bool resta
     return restart ? OK : HTTP_INTERNAL_SERVER_ERROR;
 }
 
-int mod_scim_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
-                         server_rec *s)
+int mod_scim_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
 {
     apr_hash_t *done = apr_hash_make(ptemp);
     bool restart = ap_retained_data_get(STARTED) != NULL;
@@ -280,8 +311,8 @@ int mod_scim_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
 
 /* In the children */
 
-static scim_store *open_store(server_rec *s, const scim_registry *registry,
-                              apr_hash_t *opened, apr_pool_t *pchild)
+static scim_store *open_store(server_rec *s, const scim_registry *registry, apr_hash_t *opened,
+                              apr_pool_t *pchild)
 {
     scim_server_config conf = mod_scim_resolved(s);
     scim_store_options options;
@@ -312,10 +343,10 @@ void mod_scim_child_init(apr_pool_t *pchild, server_rec *s)
 
     /* Before there are threads; keys are hashed by a seed that no client knows. */
     json_object_seed(0);
-    err = scim_registry_make(&registry, pchild);
+    err = build_registry(&registry, mod_scim_server(s), pchild);
     if (err) {
-        ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s, SCIMLOG(1304) "built-in schemas: %s",
-                     err->detail);
+        ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s,
+                     SCIMLOG(1304) "schemas and resource types: %s", err->detail);
         return;
     }
     for (; s; s = s->next) {

@@ -43,12 +43,5 @@ static void register_hooks(apr_pool_t *pool)
 }
 
 AP_DECLARE_MODULE(scim) = {
-    STANDARD20_MODULE_STUFF,
-    mod_scim_create_dir,
-    mod_scim_merge_dir,
-    mod_scim_create_server,
-    mod_scim_merge_server,
-    mod_scim_commands,
-    register_hooks,
-    0
-};
+    STANDARD20_MODULE_STUFF, mod_scim_create_dir, mod_scim_merge_dir, mod_scim_create_server,
+    mod_scim_merge_server,   mod_scim_commands,   register_hooks,     0};

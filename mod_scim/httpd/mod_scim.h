@@ -41,32 +41,36 @@ typedef enum scim_require_tls {
 } scim_require_tls;
 
 /* Of a server. */
-#define SCIM_SERVER_CONFIG(X)                                                  \
-    X(const char *, store_url, NULL, NULL)                                     \
-    X(apr_int64_t, store_size, SCIM_UNSET, 0)                                  \
-    X(apr_interval_time_t, write_timeout, SCIM_UNSET, apr_time_from_sec(10))   \
-    X(apr_int64_t, scan_limit, SCIM_UNSET, 1000000)                            \
-    X(int, read_only, SCIM_UNSET, 0)                                           \
+#define SCIM_SERVER_CONFIG(X)                                                \
+    X(const char *, store_url, NULL, NULL)                                   \
+    X(apr_int64_t, store_size, SCIM_UNSET, 0)                                \
+    X(apr_interval_time_t, write_timeout, SCIM_UNSET, apr_time_from_sec(10)) \
+    X(apr_int64_t, scan_limit, SCIM_UNSET, 1000000)                          \
+    X(int, read_only, SCIM_UNSET, 0)                                         \
     X(ap_expr_info_t *, tenant, NULL, NULL)
 
 /* Of a tenant's policy: at server level, or in <SCIMTenantPolicy>. */
-#define SCIM_POLICY_CONFIG(X)                                                  \
-    X(int, unique_group_names, SCIM_UNSET, 1)                                  \
+#define SCIM_POLICY_CONFIG(X)                 \
+    X(int, unique_group_names, SCIM_UNSET, 1) \
     X(int, dangling_references, SCIM_UNSET, 0)
 
 /* Of a Location. */
-#define SCIM_DIR_CONFIG(X)                                                     \
-    X(int, engine, SCIM_UNSET, 0)                                              \
-    X(const char *, base, NULL, NULL)                                          \
-    X(ap_expr_info_t *, base_path, NULL, NULL)                                 \
-    X(const char *, base_url, NULL, NULL)                                      \
-    X(ap_expr_info_t *, tenant, NULL, NULL)                                    \
-    X(int, lenient, SCIM_UNSET, 1)                                             \
-    X(int, group_representation, SCIM_UNSET, 0)                                \
-    X(apr_int64_t, default_page, SCIM_UNSET, 100)                              \
-    X(apr_int64_t, max_page, SCIM_UNSET, 1000)                                 \
-    X(apr_int64_t, max_body, SCIM_UNSET, 8 * 1024 * 1024)                      \
-    X(int, require_tls, SCIM_UNSET, SCIM_TLS_ON)                               \
+#define SCIM_DIR_CONFIG(X)                                                      \
+    X(int, engine, SCIM_UNSET, 0)                                               \
+    X(const char *, base, NULL, NULL)                                           \
+    X(ap_expr_info_t *, base_path, NULL, NULL)                                  \
+    X(const char *, base_url, NULL, NULL)                                       \
+    X(ap_expr_info_t *, tenant, NULL, NULL)                                     \
+    X(int, lenient, SCIM_UNSET, 1)                                              \
+    X(int, group_representation, SCIM_UNSET, 0)                                 \
+    X(apr_int64_t, default_page, SCIM_UNSET, 100)                               \
+    X(apr_int64_t, max_page, SCIM_UNSET, 1000)                                  \
+    X(apr_interval_time_t, cursor_timeout, SCIM_UNSET, apr_time_from_sec(3600)) \
+    X(apr_int64_t, max_body, SCIM_UNSET, 8 * 1024 * 1024)                       \
+    X(apr_int64_t, bulk_operations, SCIM_UNSET, 500)                            \
+    X(apr_int64_t, bulk_bytes, SCIM_UNSET, 4 * 1024 * 1024)                     \
+    X(int, require_if_match, SCIM_UNSET, 0)                                     \
+    X(int, require_tls, SCIM_UNSET, SCIM_TLS_ON)                                \
     X(ap_expr_info_t *, require_tls_expr, NULL, NULL)
 
 #define SCIM_MEMBER(type, name, unset, otherwise) type name;
@@ -83,8 +87,8 @@ typedef struct scim_tenant_policy {
 /* An endpoint as the configuration names it, for checks and for requests that
  * httpd refuses before it looks at any Location. */
 typedef struct scim_endpoint {
-    const char *base;      /* NULL: a LocationMatch */
-    ap_regex_t *pattern;   /* its pattern then */
+    const char *base;    /* NULL: a LocationMatch */
+    ap_regex_t *pattern; /* its pattern then */
     const char *file;
     int line;
 } scim_endpoint;
@@ -94,6 +98,7 @@ typedef struct scim_server_config {
     scim_policy_config policy;
     /* not configured by one value each: */
     apr_array_header_t *tenant_policies; /* of scim_tenant_policy; the main server's */
+    apr_array_header_t *documents;       /* of scim_document; the main server's */
     apr_array_header_t *endpoints;       /* of scim_endpoint */
     /* not configured: the <SCIMTenantPolicy> that is being read, and what a
      * child process has from child_init on, read-only then */
@@ -124,7 +129,7 @@ extern const command_rec mod_scim_commands[];
  */
 typedef struct scim_state {
     scim_dir_config conf;
-    const char *base;  /* path of the endpoint, no slash at its end */
+    const char *base; /* path of the endpoint, no slash at its end */
     scim_target target;
     scim_method method;
     const scim_identity *identity; /* who asks, once auth.c knows */
@@ -151,6 +156,9 @@ int mod_scim_access_checker(request_rec *r);
 int mod_scim_access_checker_ex(request_rec *r);
 int mod_scim_force_authn(request_rec *r);
 int mod_scim_check_authn(request_rec *r);
+/* The tenant that SCIMTenant names for a person; "default" where it stands
+ * nowhere, "" where it fails. */
+const char *mod_scim_tenant(request_rec *r, const scim_state *state);
 int mod_scim_note_auth_failure(request_rec *r, const char *auth_type);
 
 /* io.c */
@@ -164,8 +172,7 @@ int mod_scim_refuse(request_rec *r, const scim_error *error);
 /* life.c */
 int mod_scim_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
                           server_rec *s);
-int mod_scim_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
-                         server_rec *s);
+int mod_scim_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s);
 void mod_scim_child_init(apr_pool_t *pchild, server_rec *s);
 
 #endif

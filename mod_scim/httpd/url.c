@@ -159,17 +159,16 @@ int mod_scim_translate_name(request_rec *r)
     if (!path) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
                       SCIMLOG(1002) "%s does not begin with the base path %s of its endpoint: "
-                      "see SCIMBasePath",
+                                    "see SCIMBasePath",
                       r->uri, state->base ? state->base : "(none)");
         state->base = "";
-        path = "/";
+    } else {
+        state->target = scim_route_find(state->method, path, registry, r->pool);
     }
-    state->target = scim_route_find(state->method, path, registry, r->pool);
     note_op(r, state);
     if (r->method_number == M_TRACE) {
         /* httpd would echo the request, its token included. */
-        apr_table_setn(r->headers_out, "Allow",
-                       scim_route_allow(state->target.allow, r->pool));
+        apr_table_setn(r->headers_out, "Allow", scim_route_allow(state->target.allow, r->pool));
         return mod_scim_refuse(r, scim_error_make(r->pool, SCIM_E_METHOD_NOT_ALLOWED,
                                                   "TRACE is not allowed here"));
     }
@@ -209,6 +208,5 @@ const char *mod_scim_base_url(const request_rec *r, const scim_state *state)
     if (!port || port == ap_default_port(r)) {
         return apr_pstrcat(r->pool, scheme, "://", host, state->base, NULL);
     }
-    return apr_psprintf(r->pool, "%s://%s:%u%s", scheme, host, (unsigned int)port,
-                        state->base);
+    return apr_psprintf(r->pool, "%s://%s:%u%s", scheme, host, (unsigned int)port, state->base);
 }

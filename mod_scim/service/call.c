@@ -26,30 +26,66 @@ const char *scim_call_shown(const char *text, apr_pool_t *result_pool)
     return strlen(text) > SHOWN_MAX ? apr_pstrcat(result_pool, shown, "...", NULL) : shown;
 }
 
-const scim_error *scim_call_id(scim_id *out, const scim_call *call, apr_pool_t *result_pool)
+const scim_error *scim_call_parse_id(scim_id *out, const scim_resource_type *type,
+                                     const char *text, apr_pool_t *result_pool)
 {
-    const scim_target *target = &call->target;
-
-    if (!scim_id_parse(out, target->id)) {
+    if (!scim_id_parse(out, text)) {
         return scim_error_make(result_pool, SCIM_E_NOT_FOUND,
                                "There is no %s with the id \"%s\" in this directory",
-                               target->type->name,
-                               scim_call_shown(target->id, result_pool));
+                               type->name, scim_call_shown(text, result_pool));
     }
     return NULL;
+}
+
+const scim_error *scim_call_id(scim_id *out, const scim_call *call, apr_pool_t *result_pool)
+{
+    return scim_call_parse_id(out, call->target.type, call->target.id, result_pool);
+}
+
+const scim_error *scim_call_projection(const scim_projection **out, const scim_call *call,
+                                       apr_pool_t *result_pool)
+{
+    scim_params params;
+
+    SCIM_ERR(scim_params_read(&params, call->query, result_pool));
+    return scim_projection_parse(out, params.attributes, params.excluded_attributes,
+                                 call->target.type, result_pool);
 }
 
 const scim_error *scim_call_render(scim_render *out, const scim_call *call,
                                    apr_pool_t *result_pool)
 {
-    scim_params params;
-
-    SCIM_ERR(scim_params_read(&params, call->query, result_pool));
     out->base_url = call->base_url;
     out->registry = call->registry;
     out->tenant = &call->identity->tenant;
-    return scim_projection_parse(&out->projection, params.attributes,
-                                 params.excluded_attributes, call->target.type, result_pool);
+    return scim_call_projection(&out->projection, call, result_pool);
+}
+
+const scim_error *scim_call_check_if_match(const scim_call *call, const char *if_match,
+                                           apr_pool_t *result_pool)
+{
+    if (call->wire->require_if_match && !if_match) {
+        return scim_error_make(result_pool, SCIM_E_PRECONDITION_REQUIRED,
+                               "This endpoint wants an If-Match header (or a bulk operation's "
+                               "version) with each change, naming the version it is for");
+    }
+    return NULL;
+}
+
+scim_precondition scim_call_precondition(const scim_call *call)
+{
+    return (scim_precondition){call->if_match, call->if_unmodified_since, call->if_none_match};
+}
+
+const scim_error *scim_call_check_tenant(const scim_tenant *tenant, apr_pool_t *result_pool)
+{
+    if (tenant->suspended) {
+        return scim_error_make(result_pool, SCIM_E_FORBIDDEN,
+                               "The directory %s is suspended; nothing in it is lost, its "
+                               "operator can resume it",
+                               tenant->name);
+    }
+    return NULL;
 }
 
 static bool is_type(const char *text, apr_size_t len, const char *type)
@@ -83,4 +119,19 @@ const scim_error *scim_call_body(json_t **out, const scim_call *call, apr_pool_t
                                "The request has no body; a JSON object is expected");
     }
     return scim_json_read(out, call->body, call->body_len, result_pool);
+}
+
+bool scim_call_is_message(const json_t *message, const char *urn)
+{
+    const json_t *schemas = scim_json_get(message, "schemas", NULL), *element;
+    size_t i;
+
+    json_array_foreach (schemas, i, element) {
+        const char *listed = json_string_value(element);
+
+        if (listed && !scim_text_casecmp(listed, urn)) {
+            return true;
+        }
+    }
+    return false;
 }

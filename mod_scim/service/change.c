@@ -8,83 +8,89 @@
  */
 #include "scim/etag.h"
 #include "scim/interop.h"
-#include "scim/patch.h"
 #include "scim/validate.h"
 
 #include "handler.h"
 
-typedef struct change_baton {
-    const scim_call *call;
-    json_t *body;            /* normalised; NULL: not read yet */
-    const scim_patch *patch; /* likewise */
-    apr_pool_t *pool;        /* the request's: what was read is kept for another attempt */
-} change_baton;
-
-static const scim_error *draft_replace(scim_draft *draft, const json_t *existing, void *baton,
-                                       apr_pool_t *result_pool)
+/* The body, parsed and normalised once, whatever the number of attempts. */
+static const scim_error *read_body(scim_change_body *body)
 {
-    change_baton *change = baton;
-    const scim_resource_type *type = change->call->target.type;
-    bool lenient = change->call->wire->lenient;
+    json_t *message = body->message;
 
-    if (!change->body) {
-        json_t *body;
-
-        SCIM_ERR(scim_call_body(&body, change->call, change->pool));
-        SCIM_ERR(scim_interop_resource(&change->body, body, type, lenient, change->pool));
+    if (!message) {
+        SCIM_ERR(scim_call_body(&message, body->call, body->pool));
     }
-    return scim_validate_resource(draft, change->body, existing, type, lenient, result_pool);
+    if (!body->patch_body) {
+        return scim_interop_resource(&body->resource, message, body->type, body->lenient,
+                                     body->pool);
+    }
+    SCIM_ERR(scim_interop_patch(&message, message, body->type, body->lenient, body->pool));
+    return scim_patch_parse(&body->patch, message, body->type, body->lenient, body->pool);
 }
 
-static const scim_error *draft_patch(scim_draft *draft, const json_t *existing, void *baton,
-                                     apr_pool_t *result_pool)
+const scim_error *scim_change_draft(scim_draft *draft, const json_t *existing, void *baton,
+                                    apr_pool_t *result_pool)
 {
-    change_baton *change = baton;
-    const scim_resource_type *type = change->call->target.type;
-    bool lenient = change->call->wire->lenient;
+    scim_change_body *body = baton;
 
-    if (!change->patch) {
-        json_t *body;
-
-        SCIM_ERR(scim_call_body(&body, change->call, change->pool));
-        SCIM_ERR(scim_interop_patch(&body, body, type, lenient, change->pool));
-        SCIM_ERR(scim_patch_parse(&change->patch, body, type, lenient, change->pool));
+    if (!body->resource && !body->patch) {
+        SCIM_ERR(read_body(body));
     }
-    return scim_patch_apply(draft, change->patch, existing, result_pool);
+    return body->patch_body ? scim_patch_apply(draft, body->patch, existing, result_pool)
+                            : scim_validate_resource(draft, body->resource, existing,
+                                                     body->type, body->lenient, result_pool);
 }
 
-static const scim_error *change_resource(scim_change *out, const scim_call *call,
-                                         scim_draft_fn draft_fn, apr_pool_t *pool)
+/* body is filled with what was read. */
+static const scim_error *change_resource(scim_change *out, scim_change_body *body,
+                                         const scim_call *call, bool patch_body,
+                                         apr_pool_t *pool)
 {
-    scim_precondition precondition = {call->if_match};
-    change_baton change = {call, NULL, NULL, pool};
+    scim_precondition precondition = scim_call_precondition(call);
     scim_id id;
 
+    *body = (scim_change_body){.type = call->target.type,
+                               .lenient = call->wire->lenient,
+                               .patch_body = patch_body,
+                               .call = call,
+                               .pool = pool};
     SCIM_ERR(scim_call_id(&id, call, pool));
+    SCIM_ERR(scim_call_check_if_match(call, call->if_match, pool));
     return scim_resource_change(out, call->store, &call->identity->tenant, call->target.type,
-                                &id, &precondition, draft_fn, &change, call->wire->lenient,
-                                call->now, pool);
+                                &id, &precondition, scim_change_draft, body,
+                                call->wire->lenient, call->now, pool);
+}
+
+static const scim_error *reply_changed(scim_reply *reply, const scim_call *call,
+                                       scim_render *how, const scim_change_body *body,
+                                       const scim_change *change, apr_pool_t *pool)
+{
+    reply->status = 200;
+    how->projection =
+        scim_reply_projection(how->projection, body->resource, body->patch, body->type, pool);
+    return scim_reply_change(reply, call, how, change, true, pool);
 }
 
 const scim_error *scim_handle_replace(scim_reply *reply, const scim_call *call,
                                       apr_pool_t *pool)
 {
+    scim_change_body body;
     scim_render how;
     scim_change change;
 
     SCIM_ERR(scim_call_render(&how, call, pool));
-    SCIM_ERR(change_resource(&change, call, draft_replace, pool));
-    reply->status = 200;
-    return scim_reply_change(reply, call, &how, &change, true, pool);
+    SCIM_ERR(change_resource(&change, &body, call, false, pool));
+    return reply_changed(reply, call, &how, &body, &change, pool);
 }
 
 const scim_error *scim_handle_patch(scim_reply *reply, const scim_call *call, apr_pool_t *pool)
 {
+    scim_change_body body;
     scim_render how;
     scim_change change;
 
     SCIM_ERR(scim_call_render(&how, call, pool));
-    SCIM_ERR(change_resource(&change, call, draft_patch, pool));
+    SCIM_ERR(change_resource(&change, &body, call, true, pool));
     if (call->target.type->members && !how.projection && !call->wire->group_representation) {
         /* Showing a group means reading all its members, which the clients
          * that patch groups do not want. */
@@ -93,6 +99,5 @@ const scim_error *scim_handle_patch(scim_reply *reply, const scim_call *call, ap
         scim_reply_note(reply, &change, pool);
         return NULL;
     }
-    reply->status = 200;
-    return scim_reply_change(reply, call, &how, &change, true, pool);
+    return reply_changed(reply, call, &how, &body, &change, pool);
 }

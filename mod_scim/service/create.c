@@ -23,6 +23,7 @@ const scim_error *scim_handle_create(scim_reply *reply, const scim_call *call, a
     SCIM_ERR(scim_resource_create(&change, call->store, how.tenant, &draft, lenient, call->now,
                                   pool));
     reply->status = 201;
+    how.projection = scim_reply_projection(how.projection, body, NULL, type, pool);
     /* It is in no group yet; members it has only if they were sent. */
     return scim_reply_change(reply, call, &how, &change, draft.members != NULL, pool);
 }

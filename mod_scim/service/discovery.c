@@ -59,14 +59,22 @@ static json_t *feature(bool supported)
     return json_pack("{s:b}", "supported", supported);
 }
 
+static json_t *bulk(const scim_wire *wire)
+{
+    return json_pack("{s:b,s:I,s:I}", "supported", wire->bulk_operations > 0, "maxOperations",
+                     (json_int_t)wire->bulk_operations, "maxPayloadSize",
+                     (json_int_t)(wire->bulk_operations ? wire->bulk_bytes : 0));
+}
+
 static json_t *pagination(const scim_wire *wire)
 {
     apr_int64_t page =
         wire->default_page < wire->max_page ? wire->default_page : wire->max_page;
 
-    return json_pack("{s:b,s:b,s:s,s:I,s:I}", "cursor", 0, "index", 1,
+    return json_pack("{s:b,s:b,s:s,s:I,s:I,s:I}", "cursor", 1, "index", 1,
                      "defaultPaginationMethod", "index", "defaultPageSize", (json_int_t)page,
-                     "maxPageSize", (json_int_t)wire->max_page);
+                     "maxPageSize", (json_int_t)wire->max_page, "cursorTimeout",
+                     (json_int_t)apr_time_sec(wire->cursor_timeout));
 }
 
 static json_t *authentication_schemes(void)
@@ -84,12 +92,11 @@ const scim_error *scim_handle_config(scim_reply *reply, const scim_call *call, a
 
     SCIM_ERR(refuse_filter(call, pool));
     config =
-        json_pack("{s:[s],s:o,s:{s:b,s:i,s:i},s:{s:b,s:I},s:o,s:o,s:o,s:o,s:o}", "schemas",
-                  URN_CONFIG, "patch", feature(true), "bulk", "supported", 0, "maxOperations",
-                  0, "maxPayloadSize", 0, "filter", "supported", 1, "maxResults",
-                  (json_int_t)call->wire->max_page, "changePassword", feature(false), "sort",
-                  feature(false), "etag", feature(true), "pagination", pagination(call->wire),
-                  "authenticationSchemes", authentication_schemes());
+        json_pack("{s:[s],s:o,s:o,s:{s:b,s:I},s:o,s:o,s:o,s:o,s:o}", "schemas", URN_CONFIG,
+                  "patch", feature(true), "bulk", bulk(call->wire), "filter", "supported", 1,
+                  "maxResults", (json_int_t)call->wire->max_page, "changePassword",
+                  feature(false), "sort", feature(true), "etag", feature(true), "pagination",
+                  pagination(call->wire), "authenticationSchemes", authentication_schemes());
     scim_json_adopt(config, pool);
     reply_one(reply, with_meta(config, "ServiceProviderConfig", location), location, pool);
     return NULL;

@@ -75,6 +75,20 @@ const scim_error *scim_reply_change(scim_reply *reply, const scim_call *call,
     return scim_reply_record(reply, call, how, NULL, &change->record, pool);
 }
 
+const scim_projection *scim_reply_projection(const scim_projection *asked,
+                                             const json_t *resource, const scim_patch *patch,
+                                             const scim_resource_type *type, apr_pool_t *pool)
+{
+    apr_array_header_t *written = apr_array_make(pool, 2, sizeof(const scim_attribute *));
+
+    if (patch) {
+        scim_patch_wrote(patch, written);
+    } else {
+        scim_projection_wrote_resource(written, resource, type);
+    }
+    return scim_projection_answer(asked, written, type, pool);
+}
+
 void scim_reply_json(scim_reply *reply, const json_t *json, apr_pool_t *pool)
 {
     reply->status = 200;

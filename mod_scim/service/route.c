@@ -16,28 +16,31 @@
 #define WRITE SCIM_SCOPE_WRITE
 
 static const scim_route routes[] = {
-    {SCIM_GET, "/ServiceProviderConfig", READ, true, "config.get", scim_handle_config},
-    {SCIM_GET, "/ResourceTypes", READ, false, "resourcetypes.list", scim_handle_types},
-    {SCIM_GET, "/ResourceTypes/{id}", READ, false, "resourcetypes.get", scim_handle_type},
-    {SCIM_GET, "/Schemas", READ, false, "schemas.list", scim_handle_schemas},
-    {SCIM_GET, "/Schemas/{id}", READ, false, "schemas.get", scim_handle_schema},
+    {SCIM_GET, "/ServiceProviderConfig", READ, true, false, true, "config.get",
+     scim_handle_config},
+    {SCIM_GET, "/ResourceTypes", READ, false, false, true, "resourcetypes.list",
+     scim_handle_types},
+    {SCIM_GET, "/ResourceTypes/{name}", READ, false, false, true, "resourcetypes.get",
+     scim_handle_type},
+    {SCIM_GET, "/Schemas", READ, false, false, true, "schemas.list", scim_handle_schemas},
+    {SCIM_GET, "/Schemas/{name}", READ, false, false, true, "schemas.get", scim_handle_schema},
 
-    {SCIM_GET, "", READ, false, "root.list", scim_handle_root},
-    {SCIM_POST, "/.search", READ, false, "root.search", scim_handle_search},
-    {SCIM_POST, "/Bulk", WRITE, false, "bulk", scim_handle_bulk},
-    {SCIM_GET, "/Me", READ, false, "me.get", scim_handle_me},
-    {SCIM_POST, "/Me", WRITE, false, "me.create", scim_handle_me},
-    {SCIM_PUT, "/Me", WRITE, false, "me.replace", scim_handle_me},
-    {SCIM_PATCH, "/Me", WRITE, false, "me.patch", scim_handle_me},
-    {SCIM_DELETE, "/Me", WRITE, false, "me.delete", scim_handle_me},
+    {SCIM_GET, "", READ, false, false, false, "root.list", scim_handle_list},
+    {SCIM_POST, "/.search", READ, false, false, false, "root.search", scim_handle_search},
+    {SCIM_POST, "/Bulk", WRITE, false, false, false, "bulk", scim_handle_bulk},
+    {SCIM_GET, "/Me", READ, false, true, false, "me.get", scim_handle_me},
+    {SCIM_POST, "/Me", WRITE, false, true, false, "me.create", scim_handle_change_me},
+    {SCIM_PUT, "/Me", WRITE, false, true, false, "me.replace", scim_handle_change_me},
+    {SCIM_PATCH, "/Me", WRITE, false, true, false, "me.patch", scim_handle_change_me},
+    {SCIM_DELETE, "/Me", WRITE, false, true, false, "me.delete", scim_handle_change_me},
 
-    {SCIM_GET, "/{type}", READ, false, "list", scim_handle_list},
-    {SCIM_POST, "/{type}", WRITE, false, "create", scim_handle_create},
-    {SCIM_POST, "/{type}/.search", READ, false, "search", scim_handle_search},
-    {SCIM_GET, "/{type}/{id}", READ, false, "get", scim_handle_read},
-    {SCIM_PUT, "/{type}/{id}", WRITE, false, "replace", scim_handle_replace},
-    {SCIM_PATCH, "/{type}/{id}", WRITE, false, "patch", scim_handle_patch},
-    {SCIM_DELETE, "/{type}/{id}", WRITE, false, "delete", scim_handle_delete},
+    {SCIM_GET, "/{type}", READ, false, false, false, "list", scim_handle_list},
+    {SCIM_POST, "/{type}", WRITE, false, false, false, "create", scim_handle_create},
+    {SCIM_POST, "/{type}/.search", READ, false, false, false, "search", scim_handle_search},
+    {SCIM_GET, "/{type}/{id}", READ, false, false, false, "get", scim_handle_read},
+    {SCIM_PUT, "/{type}/{id}", WRITE, false, false, false, "replace", scim_handle_replace},
+    {SCIM_PATCH, "/{type}/{id}", WRITE, false, false, false, "patch", scim_handle_patch},
+    {SCIM_DELETE, "/{type}/{id}", WRITE, false, false, false, "delete", scim_handle_delete},
 };
 
 #define ROUTES_COUNT (sizeof(routes) / sizeof(routes[0]))
@@ -71,6 +74,15 @@ static bool is(const char *pattern, apr_size_t len, const char *text)
     return strlen(text) == len && !memcmp(pattern, text, len);
 }
 
+/* An id may be asked for as "id.scim" (RFC 7644 section 3.8). */
+static const char *without_suffix(const char *segment, apr_pool_t *pool)
+{
+    apr_size_t len = strlen(segment);
+
+    return len > 5 && !strcmp(segment + len - 5, ".scim") ? apr_pstrndup(pool, segment, len - 5)
+                                                          : segment;
+}
+
 static bool match_segment(scim_target *target, const char *pattern, apr_size_t len,
                           const char *segment, const scim_registry *registry, apr_pool_t *pool)
 {
@@ -78,8 +90,12 @@ static bool match_segment(scim_target *target, const char *pattern, apr_size_t l
         target->type = scim_registry_endpoint(registry, apr_pstrcat(pool, "/", segment, NULL));
         return target->type != NULL;
     }
-    if (is(pattern, len, "{id}")) {
+    if (is(pattern, len, "{name}")) {
         target->id = segment;
+        return true;
+    }
+    if (is(pattern, len, "{id}")) {
+        target->id = without_suffix(segment, pool);
         return true;
     }
     return is(pattern, len, segment);

@@ -100,8 +100,9 @@ static const scim_error *no_such_path(const scim_call *call, apr_pool_t *pool)
 static const scim_error *judge_identity(const scim_call *call, apr_pool_t *pool)
 {
     const scim_identity *who = call->identity;
+    const scim_route *route = call->target.route;
 
-    if (call->target.route && call->target.route->anonymous) {
+    if (route && (route->anonymous || (route->person && call->person))) {
         return NULL;
     }
     if (!who) {
@@ -109,13 +110,7 @@ static const scim_error *judge_identity(const scim_call *call, apr_pool_t *pool)
                                "A token is needed: send the connection's Secret Token as "
                                "Authorization: Bearer <token>");
     }
-    if (who->tenant.suspended) {
-        return scim_error_make(pool, SCIM_E_FORBIDDEN,
-                               "The directory %s is suspended; nothing in it is lost, its "
-                               "operator can resume it",
-                               who->tenant.name);
-    }
-    return NULL;
+    return scim_call_check_tenant(&who->tenant, pool);
 }
 
 static const scim_error *judge_route(const scim_call *call, apr_pool_t *pool)
@@ -138,7 +133,7 @@ static const scim_error *judge_scope(const scim_call *call, apr_pool_t *pool)
     const scim_route *route = call->target.route;
     const scim_identity *who = call->identity;
 
-    if (!route->anonymous && !(who->scopes & route->scope)) {
+    if (!route->anonymous && who && !(who->scopes & route->scope)) {
         return scim_error_make(
             pool, SCIM_E_FORBIDDEN, "The token of connection %s may not %s this directory",
             who->connection, route->scope == SCIM_SCOPE_WRITE ? "change" : "read");
@@ -151,7 +146,7 @@ static const scim_error *judge_request(const scim_call *call, apr_pool_t *pool)
     if (call->method & (SCIM_POST | SCIM_PUT | SCIM_PATCH)) {
         SCIM_ERR(scim_call_check_type(call, pool));
     }
-    if (call->target.type && !call->store) {
+    if (!call->target.route->offline && !call->store) {
         return scim_error_make(pool, SCIM_E_UNAVAILABLE,
                                "The directory is not available at the moment; try again later");
     }

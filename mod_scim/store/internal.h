@@ -43,6 +43,7 @@ struct scim_store {
     int types_count;
     index_def *indexes;
     int indexes_count;
+    unsigned char cursor_key[32];
     EVP_MD *sha256; /* fetched once: a fetch per digest costs more than the digest */
 };
 
@@ -95,9 +96,10 @@ bool record_decode(record_head *out, scim_slice key, scim_slice value);
 /* The whole record, a group's membership counted in. */
 scim_kv_rc record_fill(scim_record *out, scim_kv_txn *txn, const scim_tenant *tenant,
                        const type_def *type, const scim_id *id, const record_head *head);
-/* *out: the type of the resource with this id, or NULL where there is none. */
-scim_kv_rc record_find(const type_def **out, const scim_store *store, scim_kv_txn *txn,
-                       const scim_tenant *tenant, const scim_id *id);
+/* *out: the type of the resource with this id, a promised one included, or
+ * NULL where there is none. */
+scim_kv_rc record_find(const type_def **out, const scim_view *view, const scim_tenant *tenant,
+                       const scim_id *id);
 
 /* counters */
 typedef enum store_counter {
@@ -137,7 +139,7 @@ void index_prefix(scim_key *key, const scim_tenant *tenant, const scim_store *st
 /* reference.c */
 /* *out: the type of what a reference leads to, NULL where that is nothing, or
  * nothing that the attribute may lead to. */
-scim_kv_rc reference_target(const type_def **out, const scim_store *store, scim_kv_txn *txn,
+scim_kv_rc reference_target(const type_def **out, const scim_view *view,
                             const scim_tenant *tenant, const index_def *def,
                             const scim_id *target);
 /* Gives each reference in json the $ref of its target, or none.  400
@@ -189,7 +191,7 @@ const scim_error *member_plan_make(member_plan **out, scim_view *view,
                                    const apr_array_header_t *steps);
 /* Reads only: STALE where a member to add is gone, or came.  *changes: whether
  * there is anything to do. */
-scim_kv_rc member_plan_check(const member_plan *plan, scim_store *store, scim_kv_txn *txn,
+scim_kv_rc member_plan_check(const member_plan *plan, const scim_view *view,
                              const scim_tenant *tenant, const scim_id *group, bool *changes);
 /* Writes the edges and the counters. */
 scim_kv_rc member_plan_write(const member_plan *plan, scim_kv_txn *txn,

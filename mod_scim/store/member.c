@@ -126,7 +126,7 @@ static scim_kv_rc take_group(group_walk *w, const scim_id *id, bool direct)
     if (apr_hash_get(w->seen, id->bytes, sizeof(id->bytes))) {
         return SCIM_KV_OK;
     }
-    rc = record_find(&type, w->view->store, w->view->txn, w->tenant, id);
+    rc = record_find(&type, w->view, w->tenant, id);
     if (rc != SCIM_KV_OK || !type) {
         return rc;
     }
@@ -354,9 +354,8 @@ static const scim_error *named_matches(bool *matches, planning *p, const wanted 
         display = edge.display;
         display_len = edge.display_len;
     }
-    SCIM_ERR(scim_store_error(
-        p->view->pool, record_find(&type, p->view->store, p->view->txn, p->tenant, &w->id),
-        "reading members"));
+    SCIM_ERR(scim_store_error(p->view->pool, record_find(&type, p->view, p->tenant, &w->id),
+                              "reading members"));
     *matches = element_matches(p, &w->id, type ? type->type->name : NULL, display, display_len);
     return NULL;
 }
@@ -487,9 +486,8 @@ static const scim_error *plan_add(planning *p, const wanted *w)
     const type_def *type;
     member_add *add;
 
-    SCIM_ERR(scim_store_error(
-        p->view->pool, record_find(&type, p->view->store, p->view->txn, p->tenant, &w->id),
-        "reading members"));
+    SCIM_ERR(scim_store_error(p->view->pool, record_find(&type, p->view, p->tenant, &w->id),
+                              "reading members"));
     SCIM_ERR(check_member(p, w, type));
     add = apr_array_push(p->plan->adds);
     add->id = w->id;
@@ -605,19 +603,19 @@ static scim_kv_rc add_effect_of(add_effect *out, scim_kv_txn *txn, const scim_ke
 }
 
 /* STALE where the resource of a member to be written is not what it was. */
-static scim_kv_rc check_add(add_effect *effect, const member_add *add, const scim_store *store,
-                            scim_kv_txn *txn, const scim_tenant *tenant, const scim_id *group)
+static scim_kv_rc check_add(add_effect *effect, const member_add *add, const scim_view *view,
+                            const scim_tenant *tenant, const scim_id *group)
 {
     const type_def *type;
     scim_key key;
     scim_kv_rc rc;
 
     member_key(&key, tenant, group, &add->id);
-    rc = add_effect_of(effect, txn, &key, add);
+    rc = add_effect_of(effect, view->txn, &key, add);
     if (rc != SCIM_KV_OK || *effect == ADD_NOTHING) {
         return rc;
     }
-    rc = record_find(&type, store, txn, tenant, &add->id);
+    rc = record_find(&type, view, tenant, &add->id);
     if (rc != SCIM_KV_OK) {
         return rc;
     }
@@ -628,7 +626,7 @@ static scim_kv_rc check_add(add_effect *effect, const member_add *add, const sci
     return SCIM_KV_OK;
 }
 
-scim_kv_rc member_plan_check(const member_plan *plan, scim_store *store, scim_kv_txn *txn,
+scim_kv_rc member_plan_check(const member_plan *plan, const scim_view *view,
                              const scim_tenant *tenant, const scim_id *group, bool *changes)
 {
     scim_kv_rc rc = SCIM_KV_OK;
@@ -639,11 +637,12 @@ scim_kv_rc member_plan_check(const member_plan *plan, scim_store *store, scim_kv
         const member_add *add = &APR_ARRAY_IDX(plan->adds, i, member_add);
         add_effect effect = ADD_NOTHING;
 
-        rc = check_add(&effect, add, store, txn, tenant, group);
+        rc = check_add(&effect, add, view, tenant, group);
         *changes = *changes || effect != ADD_NOTHING;
     }
     for (i = 0; i < plan->removes->nelts && rc == SCIM_KV_OK && !*changes; i++) {
-        rc = member_has(changes, txn, tenant, group, &APR_ARRAY_IDX(plan->removes, i, scim_id));
+        rc = member_has(changes, view->txn, tenant, group,
+                        &APR_ARRAY_IDX(plan->removes, i, scim_id));
     }
     return rc;
 }

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Finding resources: the narrowest index range of a conjunction gives the
- * candidates, one evaluator judges them.
+ * candidates, one evaluator judges them.  Without a sort, matches are handed
+ * out as they are met, in the order of creation; with one, all are collected
+ * first.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -33,17 +35,29 @@ typedef struct source {
     bool exact; /* every candidate matches the term */
 } source;
 
+/* A match that waits for its place in a sort. */
+typedef struct entry {
+    scim_sort_key key;
+    scim_id id;
+    const type_def *type;
+} entry;
+
 typedef struct search {
     scim_view *view;
     const scim_tenant *tenant;
-    const type_def *type;
     const scim_query *query;
+    const scim_query_part *part; /* at hand */
+    const type_def *type;        /* of part */
     scim_record_fn found;
     void *baton;
-    apr_uint64_t total; /* matches so far */
-    apr_uint64_t read;  /* records read so far */
-    bool exact;         /* candidates need no evaluation */
-    bool meta;          /* the filter looks at meta */
+    scim_page *out;
+    apr_uint64_t total; /* matches so far, without those before a cursor */
+    apr_uint64_t shown;
+    apr_uint64_t read;           /* records read so far */
+    bool exact;                  /* candidates need no evaluation */
+    bool done;                   /* the page is full, and what stands behind it is known */
+    apr_array_header_t *entries; /* of a sort, else NULL */
+    bool meta; /* the filter, or the sort, looks at meta */
     apr_pool_t *scratch;
 } search;
 
@@ -61,6 +75,20 @@ static bool plan_id(source *out, const scim_filter *term)
         return false;
     }
     out->kind = scim_id_parse(&out->id, term->value.text) ? SOURCE_ID : SOURCE_NOTHING;
+    out->exact = true;
+    return true;
+}
+
+/* meta.resourceType eq "x": a resource has the type of its table. */
+static bool plan_type(source *out, const search *s, const scim_filter *term)
+{
+    const scim_attribute *leaf = scim_path_leaf(&term->path);
+
+    if (!is_string_eq(term) || term->path.attribute->role != SCIM_ROLE_META ||
+        strcmp(leaf->name, "resourceType") || !strcmp(term->value.text, s->type->type->name)) {
+        return false;
+    }
+    out->kind = SOURCE_NOTHING;
     out->exact = true;
     return true;
 }
@@ -169,10 +197,14 @@ static bool plan_element(source *out, const search *s, const scim_filter *elemen
 
 static bool plan_term(source *out, const search *s, const scim_filter *term)
 {
-    if (plan_id(out, term) || plan_member(out, s, term)) {
+    if (plan_id(out, term) || plan_type(out, s, term) || plan_member(out, s, term)) {
         return true;
     }
     switch (term->kind) {
+    case SCIM_FILTER_NEVER:
+        out->kind = SOURCE_NOTHING;
+        out->exact = true;
+        return true;
     case SCIM_FILTER_ELEMENT:
         return plan_element(out, s, term, term->left);
     case SCIM_FILTER_COMPARE:
@@ -350,7 +382,7 @@ static const json_t *subject_members(subject_baton *b)
 
 static const json_t *subject_groups(subject_baton *b)
 {
-    scim_view view = {b->s->view->store, b->s->view->txn, b->s->scratch};
+    scim_view view = {b->s->view->store, b->s->view->txn, b->s->scratch, b->s->view->promises};
     apr_array_header_t *groups;
     scim_kv_rc rc;
     int i;
@@ -408,17 +440,18 @@ static bool subject_has_edge(scim_subject *subject, const scim_attribute *attrib
     return false;
 }
 
-static const scim_error *judge(bool *matches, search *s, const scim_record *record)
+static const scim_error *judge(bool *matches, search *s, const scim_record *record,
+                               const json_t **subject_json)
 {
     subject_baton b = {.s = s, .record = record};
     scim_subject subject = {s->type->type, NULL, subject_edges, subject_has_edge, &b};
 
     apr_pool_clear(s->scratch);
-    subject.resource = as_subject(s, record);
+    *subject_json = subject.resource = as_subject(s, record);
     if (!subject.resource) {
         return scim_store_error(s->view->pool, SCIM_KV_CORRUPT, "parsing a resource");
     }
-    *matches = scim_filter_match(s->query->filter, &subject, s->scratch);
+    *matches = s->exact || scim_filter_match(s->part->filter, &subject, s->scratch);
     return b.error;
 }
 
@@ -431,48 +464,107 @@ static apr_uint64_t skipped(const search *s)
 /* Whether the next match stands on the page. */
 static bool on_page(const search *s)
 {
+    if (s->query->by_cursor) {
+        return s->shown < s->query->count;
+    }
     return s->total >= skipped(s) && s->total - skipped(s) < s->query->count;
+}
+
+/* The first attribute that a filter compares; NULL where it names none that
+ * this type has. */
+static const char *first_attribute(const scim_filter *filter)
+{
+    const char *left;
+
+    switch (filter->kind) {
+    case SCIM_FILTER_AND:
+    case SCIM_FILTER_OR:
+        left = first_attribute(filter->left);
+        return left ? left : first_attribute(filter->right);
+    case SCIM_FILTER_NOT:
+        return first_attribute(filter->left);
+    case SCIM_FILTER_NEVER:
+        return NULL;
+    default:
+        return scim_path_leaf(&filter->path)->path;
+    }
 }
 
 static const scim_error *too_many(const search *s)
 {
-    return scim_error_make(s->view->pool, SCIM_E_TOO_MANY,
-                           "This filter would have to read more than %" APR_UINT64_T_FMT
-                           " resources: add a term on an indexed attribute (SCIMIndex), "
-                           "or ask the administrator for a higher SCIMScanLimit",
-                           s->view->store->scan_limit);
+    const scim_filter *filter = s->part->filter;
+    const char *name = filter ? first_attribute(filter) : NULL;
+
+    return scim_error_make(
+        s->view->pool, SCIM_E_TOO_MANY,
+        "This query would have to read more than %" APR_UINT64_T_FMT
+        " resources: %s%s%s, or ask the administrator for a higher "
+        "SCIMScanLimit",
+        s->view->store->scan_limit,
+        name ? "have " : "filter by an attribute that is indexed (SCIMIndex)", name ? name : "",
+        name ? " indexed (SCIMIndex), filter by an attribute that is" : "");
 }
 
-static const scim_error *hand_out(search *s, const scim_id *id, const record_head *head)
+static const scim_error *fill(scim_record *out, const search *s, const type_def *type,
+                              const scim_id *id, const record_head *head)
 {
-    scim_record record;
+    return scim_store_error(s->view->pool,
+                            record_fill(out, s->view->txn, s->tenant, type, id, head),
+                            "reading a resource");
+}
 
-    SCIM_ERR(scim_store_error(s->view->pool,
-                              record_fill(&record, s->view->txn, s->tenant, s->type, id, head),
-                              "reading a resource"));
-    return s->found(s->view, &record, s->baton);
+static const scim_error *hand_out(search *s, const scim_record *record)
+{
+    s->shown++;
+    s->out->last.id = record->id;
+    return s->found(s->view, record, s->baton);
+}
+
+static const scim_error *collect(search *s, const scim_id *id, const json_t *subject)
+{
+    entry *e = apr_array_push(s->entries);
+
+    e->key = scim_sort_key_of(s->part->sort, subject, s->view->pool);
+    e->id = *id;
+    e->type = s->type;
+    return NULL;
+}
+
+/* A match, in the order of creation. */
+static const scim_error *take(search *s, const scim_id *id, const record_head *head)
+{
+    if (on_page(s)) {
+        scim_record record;
+
+        SCIM_ERR(fill(&record, s, s->type, id, head));
+        SCIM_ERR(hand_out(s, &record));
+    } else if (s->query->by_cursor) {
+        s->out->more = true;
+        s->done = true;
+    }
+    s->total++;
+    return NULL;
 }
 
 /* One candidate with its record's bytes. */
 static const scim_error *consider(search *s, const scim_id *id, const record_head *head)
 {
-    scim_record record;
+    const json_t *subject = NULL;
     bool matches = true;
 
-    if (s->view->store->scan_limit && ++s->read > s->view->store->scan_limit) {
-        return too_many(s);
+    if (!s->exact || s->entries) {
+        scim_record record;
+
+        if (s->view->store->scan_limit && ++s->read > s->view->store->scan_limit) {
+            return too_many(s);
+        }
+        SCIM_ERR(fill(&record, s, s->type, id, head));
+        SCIM_ERR(judge(&matches, s, &record, &subject));
     }
-    if (!s->exact) {
-        SCIM_ERR(scim_store_error(
-            s->view->pool, record_fill(&record, s->view->txn, s->tenant, s->type, id, head),
-            "reading a resource"));
-        SCIM_ERR(judge(&matches, s, &record));
+    if (!matches) {
+        return NULL;
     }
-    if (matches && on_page(s)) {
-        SCIM_ERR(hand_out(s, id, head));
-    }
-    s->total += matches;
-    return NULL;
+    return s->entries ? collect(s, id, subject) : take(s, id, head);
 }
 
 static const scim_error *consider_id(search *s, const scim_id *id)
@@ -492,10 +584,32 @@ static const scim_error *consider_id(search *s, const scim_id *id)
 
 /* Walking */
 
-typedef const scim_error *(*head_fn)(search *s, const scim_id *id, const record_head *head);
+/* Between types, a cursor without a sort says which it stood in. */
+static int first_part(const search *s)
+{
+    const scim_position *after = s->query->after;
+
+    if (!after || s->entries || after->key.len != 1 ||
+        after->key.bytes[0] >= s->query->parts_count) {
+        return 0;
+    }
+    return after->key.bytes[0];
+}
+
+static int part_index(const search *s)
+{
+    return (int)(s->part - s->query->parts);
+}
+
+/* The position to go on from, where it is in the part at hand. */
+static const scim_position *resume_at(const search *s)
+{
+    return s->query->after && !s->entries && part_index(s) == first_part(s) ? s->query->after
+                                                                            : NULL;
+}
 
 static const scim_error *decode_record(search *s, scim_slice key, scim_slice rest,
-                                       scim_slice value, head_fn fn)
+                                       scim_slice value)
 {
     record_head head;
     scim_id id;
@@ -504,47 +618,68 @@ static const scim_error *decode_record(search *s, scim_slice key, scim_slice res
         return scim_store_error(s->view->pool, SCIM_KV_CORRUPT, "reading a resource");
     }
     memcpy(id.bytes, rest.data, sizeof(id.bytes));
-    return fn(s, &id, &head);
+    return consider(s, &id, &head);
 }
 
-/* The records of the type, but for so many at the beginning, and at most
- * limit of them. */
-static const scim_error *walk_records(search *s, apr_uint64_t skip, apr_uint64_t limit,
-                                      head_fn fn)
+/* The records of the type, from behind a cursor where there is one, but for
+ * so many at the beginning, and at most limit of them. */
+static const scim_error *walk_records(search *s, apr_uint64_t skip, apr_uint64_t limit)
 {
     scim_kv_cursor *cursor = scim_kv_cursor_open(s->view->txn);
-    scim_key prefix;
+    const scim_position *after = resume_at(s);
+    scim_key prefix, from;
     scim_slice key, value, rest;
     scim_kv_rc rc;
 
     record_prefix(&prefix, s->tenant, s->type);
-    for (rc = scim_kv_seek(cursor, scim_key_slice(&prefix), &key, &value);
-         rc == SCIM_KV_OK && limit && scim_key_has_prefix(key, &prefix, &rest);
+    from = prefix;
+    if (after) {
+        static const unsigned char behind = 0;
+
+        scim_key_id(&from, &after->id);
+        scim_key_bytes(&from, &behind, 1);
+    }
+    for (rc = scim_kv_seek(cursor, scim_key_slice(&from), &key, &value);
+         rc == SCIM_KV_OK && limit && !s->done && scim_key_has_prefix(key, &prefix, &rest);
          rc = scim_kv_next(cursor, &key, &value)) {
         if (skip) {
             skip--;
         } else {
             limit--;
-            SCIM_ERR(decode_record(s, key, rest, value, fn));
+            SCIM_ERR(decode_record(s, key, rest, value));
         }
     }
     return scim_store_error(s->view->pool, rc == SCIM_KV_NOTFOUND ? SCIM_KV_OK : rc,
                             "reading resources");
 }
 
+/* How many resources a type has, without a walk. */
+static const scim_error *count_type(apr_uint64_t *out, const search *s, const type_def *type)
+{
+    apr_int64_t count = 0;
+    scim_key key;
+    scim_kv_rc rc;
+
+    counter_key_type(&key, s->tenant, type);
+    rc = counter_read(&count, s->view->txn, &key);
+    *out = (apr_uint64_t)count;
+    return scim_store_error(s->view->pool, rc, "counting resources");
+}
+
 /* Where nothing is to be judged, the total is known, and only the page is
  * read. */
 static const scim_error *list_page(search *s)
 {
-    apr_int64_t total;
-    scim_key key;
+    apr_uint64_t before = s->total;
+    apr_uint64_t count, skip = skipped(s) > before ? skipped(s) - before : 0;
 
-    counter_key_type(&key, s->tenant, s->type);
-    SCIM_ERR(scim_store_error(s->view->pool, counter_read(&total, s->view->txn, &key),
-                              "counting resources"));
-    s->total = (apr_uint64_t)total;
-    return skipped(s) < s->total ? walk_records(s, skipped(s), s->query->count, hand_out)
-                                 : NULL;
+    SCIM_ERR(count_type(&count, s, s->type));
+    if (skip < count && s->shown < s->query->count) {
+        s->total = before + skip;
+        SCIM_ERR(walk_records(s, skip, s->query->count - s->shown));
+    }
+    s->total = before + count;
+    return NULL;
 }
 
 static int compare_ids(const void *a, const void *b)
@@ -607,6 +742,7 @@ static const scim_error *walk_source(search *s, const source *from)
 {
     apr_array_header_t *ids = apr_array_make(s->view->pool, 16, sizeof(scim_id));
     gathering g = {from, ids, s->view->store->scan_limit};
+    const scim_position *after = resume_at(s);
     scim_kv_rc rc;
     int i;
 
@@ -614,52 +750,172 @@ static const scim_error *walk_source(search *s, const source *from)
         return NULL;
     }
     if (from->kind == SOURCE_ID) {
-        return consider_id(s, &from->id);
+        APR_ARRAY_PUSH(ids, scim_id) = from->id;
+    } else {
+        rc = each_row(s, from, gather_row, &g);
+        if (rc == SCIM_KV_REFUSED) {
+            return too_many(s);
+        }
+        SCIM_ERR(scim_store_error(s->view->pool, rc, "reading an index"));
+        sort_ids(ids);
     }
-    rc = each_row(s, from, gather_row, &g);
-    if (rc == SCIM_KV_REFUSED) {
-        return too_many(s);
-    }
-    SCIM_ERR(scim_store_error(s->view->pool, rc, "reading an index"));
-    sort_ids(ids);
-    for (i = 0; i < ids->nelts; i++) {
-        SCIM_ERR(consider_id(s, &APR_ARRAY_IDX(ids, i, scim_id)));
+    for (i = 0; i < ids->nelts && !s->done; i++) {
+        const scim_id *id = &APR_ARRAY_IDX(ids, i, scim_id);
+
+        if (!after || scim_id_compare(id, &after->id) > 0) {
+            SCIM_ERR(consider_id(s, id));
+        }
     }
     return NULL;
 }
 
-static const scim_error *answer(search *s)
+static bool looks_at_meta(const scim_query_part *part)
 {
+    const scim_attribute *sorted = part->sort ? part->sort->path.attribute : NULL;
+
+    return (sorted && sorted->role == SCIM_ROLE_META) ||
+           (part->filter && scim_filter_mentions(part->filter, SCIM_ROLE_META));
+}
+
+static const scim_error *walk_part(search *s)
+{
+    const scim_filter *filter = s->part->filter;
     source from = {.kind = SOURCE_SCAN};
     apr_uint64_t best = APR_UINT64_MAX;
 
-    if (!s->query->filter) {
-        return list_page(s);
+    s->exact = !filter;
+    s->meta = looks_at_meta(s->part);
+    if (!filter) {
+        return s->entries || s->query->by_cursor ? walk_records(s, 0, APR_UINT64_MAX)
+                                                 : list_page(s);
     }
-    s->meta = scim_filter_mentions(s->query->filter, SCIM_ROLE_META);
-    plan(&from, &best, s, s->query->filter);
+    plan(&from, &best, s, filter);
     if (from.kind == SOURCE_SCAN) {
-        return walk_records(s, 0, APR_UINT64_MAX, consider);
+        return walk_records(s, 0, APR_UINT64_MAX);
     }
-    s->exact = from.exact && s->query->filter->kind != SCIM_FILTER_AND;
+    s->exact = from.exact && filter->kind != SCIM_FILTER_AND;
     return walk_source(s, &from);
 }
 
-const scim_error *scim_resource_query(apr_uint64_t *total, scim_view *view,
+static const scim_error *walk_parts(search *s)
+{
+    unsigned char *index = apr_pcalloc(s->view->pool, 1);
+    int i;
+
+    for (i = first_part(s); i < s->query->parts_count && !s->done; i++) {
+        apr_uint64_t shown = s->shown;
+
+        s->part = &s->query->parts[i];
+        s->type = store_type(s->view->store, s->part->type);
+        SCIM_ERR(walk_part(s));
+        if (s->shown != shown) {
+            *index = (unsigned char)i;
+        }
+    }
+    if (!s->entries && s->query->parts_count > 1) {
+        s->out->last.key = (scim_sort_key){index, 1};
+    }
+    return NULL;
+}
+
+/* A total that costs a walk of its own is not told with a cursor. */
+static const scim_error *total_by_cursor(search *s)
+{
+    apr_uint64_t total = 0, count;
+    int i;
+
+    s->out->total = -1;
+    if (s->query->parts[0].filter) {
+        if (!s->query->after && !s->out->more) {
+            s->out->total = (apr_int64_t)s->total;
+        }
+        return NULL;
+    }
+    for (i = 0; i < s->query->parts_count; i++) {
+        SCIM_ERR(count_type(&count, s, store_type(s->view->store, s->query->parts[i].type)));
+        total += count;
+    }
+    s->out->total = (apr_int64_t)total;
+    return NULL;
+}
+
+/* Sorting */
+
+static int compare_keys(const search *s, const entry *a, const scim_sort_key *key,
+                        const scim_id *id)
+{
+    int order = scim_sort_compare(s->query->parts[0].sort, &a->key, key);
+
+    return order ? order : scim_id_compare(&a->id, id);
+}
+
+static int compare_entries(const void *a, const void *b, void *baton)
+{
+    const entry *right = b;
+
+    return compare_keys(baton, a, &right->key, &right->id);
+}
+
+static const scim_error *show_entry(search *s, const entry *e)
+{
+    record_head head;
+    scim_record record;
+    scim_key key;
+
+    record_key(&key, s->tenant, e->type, &e->id);
+    SCIM_ERR(scim_store_error(s->view->pool, record_read(&head, s->view->txn, &key),
+                              "reading a resource"));
+    SCIM_ERR(fill(&record, s, e->type, &e->id, &head));
+    s->out->last.key = e->key;
+    return hand_out(s, &record);
+}
+
+static const scim_error *show_sorted(search *s)
+{
+    const entry *entries = (const entry *)s->entries->elts;
+    apr_uint64_t count = (apr_uint64_t)s->entries->nelts, i = 0;
+    const scim_position *after = s->query->after;
+
+    qsort_r(s->entries->elts, count, sizeof(entry), compare_entries, s);
+    s->out->total = (apr_int64_t)count;
+    if (after) {
+        while (i < count && compare_keys(s, &entries[i], &after->key, &after->id) <= 0) {
+            i++;
+        }
+    } else if (!s->query->by_cursor) {
+        i = skipped(s);
+    }
+    for (; i < count && s->shown < s->query->count; i++) {
+        SCIM_ERR(show_entry(s, &entries[i]));
+    }
+    s->out->more = i < count;
+    return NULL;
+}
+
+const scim_error *scim_resource_query(scim_page *out, scim_view *view,
                                       const scim_tenant *tenant, const scim_query *query,
                                       scim_record_fn found, void *baton)
 {
     search s = {.view = view,
                 .tenant = tenant,
-                .type = store_type(view->store, query->type),
                 .query = query,
                 .found = found,
-                .baton = baton};
-    const scim_error *err;
+                .baton = baton,
+                .out = out};
 
+    memset(out, 0, sizeof(*out));
     apr_pool_create(&s.scratch, view->pool);
-    err = answer(&s);
+    if (query->parts[0].sort) {
+        s.entries = apr_array_make(view->pool, 64, sizeof(entry));
+    }
+    SCIM_ERR(walk_parts(&s));
+    if (s.entries) {
+        SCIM_ERR(show_sorted(&s));
+    } else if (query->by_cursor) {
+        SCIM_ERR(total_by_cursor(&s));
+    } else {
+        out->total = (apr_int64_t)s.total;
+    }
     apr_pool_destroy(s.scratch);
-    *total = s.total;
-    return err;
+    return NULL;
 }

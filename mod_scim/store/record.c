@@ -175,9 +175,10 @@ scim_kv_rc record_fill(scim_record *out, scim_kv_txn *txn, const scim_tenant *te
     return type->type->members ? add_membership(out, txn, tenant) : SCIM_KV_OK;
 }
 
-scim_kv_rc record_find(const type_def **out, const scim_store *store, scim_kv_txn *txn,
-                       const scim_tenant *tenant, const scim_id *id)
+scim_kv_rc record_find(const type_def **out, const scim_view *view, const scim_tenant *tenant,
+                       const scim_id *id)
 {
+    const scim_store *store = view->store;
     scim_kv_rc rc = SCIM_KV_NOTFOUND;
     int i;
 
@@ -187,10 +188,13 @@ scim_kv_rc record_find(const type_def **out, const scim_store *store, scim_kv_tx
         scim_slice value;
 
         record_key(&key, tenant, &store->types[i], id);
-        rc = scim_kv_get(txn, scim_key_slice(&key), &value);
+        rc = scim_kv_get(view->txn, scim_key_slice(&key), &value);
         if (rc == SCIM_KV_OK) {
             *out = &store->types[i];
         }
+    }
+    if (rc == SCIM_KV_NOTFOUND && view->promises) {
+        *out = apr_hash_get(view->promises, id->bytes, sizeof(id->bytes));
     }
     return rc == SCIM_KV_NOTFOUND ? SCIM_KV_OK : rc;
 }

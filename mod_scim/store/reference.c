@@ -27,11 +27,11 @@ static bool may_lead_to(const index_def *def, const type_def *type)
     return *name != NULL;
 }
 
-scim_kv_rc reference_target(const type_def **out, const scim_store *store, scim_kv_txn *txn,
+scim_kv_rc reference_target(const type_def **out, const scim_view *view,
                             const scim_tenant *tenant, const index_def *def,
                             const scim_id *target)
 {
-    scim_kv_rc rc = record_find(out, store, txn, tenant, target);
+    scim_kv_rc rc = record_find(out, view, tenant, target);
 
     if (*out && !may_lead_to(def, *out)) {
         *out = NULL;
@@ -104,8 +104,7 @@ static const scim_error *resolve(const resolving *r, const index_def *def, json_
         return NULL;
     }
     if (scim_id_parse(&id, text)) {
-        scim_kv_rc rc =
-            reference_target(&type, r->view->store, r->view->txn, r->tenant, def, &id);
+        scim_kv_rc rc = reference_target(&type, r->view, r->tenant, def, &id);
 
         SCIM_ERR(scim_store_error(r->view->pool, rc, "following a reference"));
     }

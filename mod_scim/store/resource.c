@@ -48,6 +48,8 @@ typedef struct mutation {
     const scim_draft *draft; /* of a create */
     bool lenient;
     apr_time_t now;
+    scim_batch *batch;       /* or NULL: a transaction of its own */
+    const scim_id *promised; /* of a create in a batch */
     apr_pool_t *result_pool;
     apr_pool_t *pool; /* of one try */
 
@@ -134,8 +136,8 @@ static const scim_error *note_targets(const mutation *m, const scim_view *view,
         index_row *row = &APR_ARRAY_IDX(plan->add, i, index_row);
 
         if (row->def->kind == INDEX_REFERENCE) {
-            scim_kv_rc rc = reference_target(&row->found, m->store, view->txn, m->tenant,
-                                             row->def, &row->target);
+            scim_kv_rc rc =
+                reference_target(&row->found, view, m->tenant, row->def, &row->target);
 
             SCIM_ERR(scim_store_error(m->result_pool, rc, "following a reference"));
         }
@@ -188,7 +190,7 @@ static const scim_error *prepare_create(mutation *m, scim_view *view)
 
     SCIM_ERR(reference_resolve(view, m->tenant, m->type->type, json, NULL, loose(m)));
     SCIM_ERR(plan_draft(m, view, WRITE_CREATE, NULL, NULL, json));
-    return plan_members(m, view, m->draft, NULL);
+    return plan_members(m, view, m->draft, m->promised);
 }
 
 static const scim_error *read_existing(mutation *m, scim_view *view, record_head *head)
@@ -228,22 +230,48 @@ static const scim_error *keep_existing(mutation *m, scim_view *view, const recor
     return NULL;
 }
 
+/* Times of headers are whole seconds. */
+bool scim_precondition_holds(const scim_precondition *precondition, const scim_record *record)
+{
+    apr_time_t since = precondition->if_unmodified_since;
+
+    if (precondition->if_match) {
+        if (!scim_etag_match(precondition->if_match, record->version)) {
+            return false;
+        }
+    } else if (since && apr_time_sec(record->modified) > apr_time_sec(since)) {
+        return false;
+    }
+    return !precondition->if_none_match ||
+           !scim_etag_match(precondition->if_none_match, record->version);
+}
+
+const scim_error *scim_precondition_failed(const scim_record *record, apr_pool_t *result_pool)
+{
+    return scim_error_make(result_pool, SCIM_E_PRECONDITION_FAILED,
+                           "The %s has changed: the condition of this request is not for its "
+                           "present version %s",
+                           record->type->name, scim_etag_make(record->version, result_pool));
+}
+
+static bool is_conditional(const scim_precondition *precondition)
+{
+    return precondition && (precondition->if_match || precondition->if_unmodified_since ||
+                            precondition->if_none_match);
+}
+
 static const scim_error *check_precondition(mutation *m, scim_view *view,
                                             const record_head *head)
 {
     scim_record record;
     scim_key key;
 
-    if (!m->precondition || !m->precondition->if_match) {
+    if (!is_conditional(m->precondition)) {
         return NULL;
     }
     SCIM_ERR(fill(&record, m, view, head));
-    if (!scim_etag_match(m->precondition->if_match, record.version)) {
-        return scim_error_make(m->result_pool, SCIM_E_PRECONDITION_FAILED,
-                               "The %s has changed: If-Match names another version than its "
-                               "present %s",
-                               m->type->type->name,
-                               scim_etag_make(record.version, m->result_pool));
+    if (!scim_precondition_holds(m->precondition, &record)) {
+        return scim_precondition_failed(&record, m->result_pool);
     }
     counter_key_group(&key, m->tenant, COUNTER_REVISION, &m->id);
     return scim_store_error(m->result_pool, counter_read(&m->membership, view->txn, &key),
@@ -367,7 +395,7 @@ static const scim_error *prepare_delete(mutation *m, scim_view *view)
 static const scim_error *prepare(scim_view *view, void *baton)
 {
     mutation *m = baton;
-    scim_view own = {view->store, view->txn, m->pool};
+    scim_view own = {view->store, view->txn, m->pool, view->promises};
 
     m->plan = NULL;
     m->others = apr_array_make(m->pool, 1, sizeof(record_plan));
@@ -388,6 +416,12 @@ static const scim_error *prepare(scim_view *view, void *baton)
 }
 
 /* Applying: checks */
+
+/* What is read while applying; it is used for no allocation. */
+static scim_view view_of(const mutation *m, scim_kv_txn *txn)
+{
+    return (scim_view){m->store, txn, m->pool, m->batch ? m->batch->view.promises : NULL};
+}
 
 /* EXISTS where a value that must be unique is another resource's: rows to be
  * added are none that the resource has. */
@@ -425,8 +459,9 @@ static bool must_be_unique(const mutation *m, const index_row *row)
 /* A reference must still lead where it led while preparing. */
 static scim_kv_rc check_target(const mutation *m, scim_kv_txn *txn, const index_row *row)
 {
+    scim_view view = view_of(m, txn);
     const type_def *found;
-    scim_kv_rc rc = reference_target(&found, m->store, txn, m->tenant, row->def, &row->target);
+    scim_kv_rc rc = reference_target(&found, &view, m->tenant, row->def, &row->target);
 
     return rc == SCIM_KV_OK && found != row->found ? SCIM_KV_STALE : rc;
 }
@@ -535,8 +570,9 @@ static scim_kv_rc check_all(mutation *m, scim_kv_txn *txn)
         rc = check_other(m, txn, &APR_ARRAY_IDX(m->others, i, record_plan));
     }
     if (rc == SCIM_KV_OK && m->members) {
-        rc = member_plan_check(m->members, m->store, txn, m->tenant, &m->made,
-                               &m->members_changed);
+        scim_view view = view_of(m, txn);
+
+        rc = member_plan_check(m->members, &view, m->tenant, &m->made, &m->members_changed);
     }
     return rc;
 }
@@ -615,15 +651,16 @@ static scim_kv_rc write_plan(mutation *m, scim_kv_txn *txn, const record_plan *p
 
 /* The id of a new resource: later than the last of its type, so that the
  * table grows at its end and its order is the order of commits. */
-static scim_kv_rc mint(mutation *m, scim_kv_txn *txn)
+static scim_kv_rc last_id(scim_id *last, scim_kv_txn *txn, const scim_tenant *tenant,
+                          const type_def *type)
 {
     scim_kv_cursor *cursor = scim_kv_cursor_open(txn);
-    scim_id last = {{0}};
     scim_key prefix, end;
     scim_slice key, rest;
     scim_kv_rc rc;
 
-    record_prefix(&prefix, m->tenant, m->type);
+    memset(last, 0, sizeof(*last));
+    record_prefix(&prefix, tenant, type);
     end = prefix;
     scim_key_bytes(&end, "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff",
                    16);
@@ -632,12 +669,26 @@ static scim_kv_rc mint(mutation *m, scim_kv_txn *txn)
         rc = scim_kv_prev(cursor, &key, NULL);
     }
     if (rc == SCIM_KV_OK && scim_key_has_prefix(key, &prefix, &rest) &&
-        rest.len == sizeof(last.bytes)) {
-        memcpy(last.bytes, rest.data, sizeof(last.bytes));
-    } else if (rc != SCIM_KV_OK && rc != SCIM_KV_NOTFOUND) {
-        return rc;
+        rest.len == sizeof(last->bytes)) {
+        memcpy(last->bytes, rest.data, sizeof(last->bytes));
     }
-    return scim_id_mint(&m->made, &last, m->now) ? SCIM_KV_OK : SCIM_KV_IO;
+    return rc == SCIM_KV_NOTFOUND ? SCIM_KV_OK : rc;
+}
+
+static scim_kv_rc mint(mutation *m, scim_kv_txn *txn)
+{
+    scim_id last;
+    scim_kv_rc rc;
+
+    if (m->promised) {
+        m->made = *m->promised;
+        return SCIM_KV_OK;
+    }
+    rc = last_id(&last, txn, m->tenant, m->type);
+    if (rc == SCIM_KV_OK && !scim_id_mint(&m->made, &last, m->now)) {
+        rc = SCIM_KV_IO;
+    }
+    return rc;
 }
 
 static scim_kv_rc write_all(mutation *m, scim_kv_txn *txn)
@@ -702,7 +753,7 @@ static scim_kv_rc apply(scim_kv_txn *txn, void *baton)
 static scim_kv_rc apply_exclusive(scim_kv_txn *txn, void *baton)
 {
     mutation *m = baton;
-    scim_view view = {m->store, txn, m->pool};
+    scim_view view = view_of(m, txn);
 
     m->error = prepare(&view, m);
     return m->error ? SCIM_KV_REFUSED : apply(txn, m);
@@ -725,12 +776,35 @@ static const scim_error *refused(const mutation *m)
                            row->def->name, row->text ? row->text : "", row->def->type->name);
 }
 
+static const scim_error *outcome(const mutation *m, scim_kv_rc rc)
+{
+    if (rc == SCIM_KV_REFUSED) {
+        return refused(m);
+    }
+    return scim_store_error(m->result_pool, rc, "changing a resource");
+}
+
+/* In a batch nobody else writes: prepared and applied, once. */
+static const scim_error *mutate_in_batch(mutation *m)
+{
+    scim_kv_rc rc = SCIM_KV_OK;
+
+    SCIM_ERR(prepare(&m->batch->view, m));
+    if (anything_to_do(m)) {
+        rc = apply(m->batch->view.txn, m);
+    }
+    return outcome(m, rc);
+}
+
 static const scim_error *mutate(mutation *m)
 {
     scim_kv_rc rc = SCIM_KV_STALE;
     int tries;
 
     apr_pool_create(&m->pool, m->result_pool);
+    if (m->batch) {
+        return mutate_in_batch(m);
+    }
     for (tries = 0; tries < OPTIMISTIC_TRIES && rc == SCIM_KV_STALE; tries++) {
         apr_pool_clear(m->pool);
         SCIM_ERR(scim_store_view(m->store, prepare, m, m->result_pool));
@@ -740,10 +814,7 @@ static const scim_error *mutate(mutation *m)
         apr_pool_clear(m->pool);
         rc = scim_kv_update_exclusive(m->store->kv, apply_exclusive, m);
     }
-    if (rc == SCIM_KV_REFUSED) {
-        return refused(m);
-    }
-    return scim_store_error(m->result_pool, rc, "changing a resource");
+    return outcome(m, rc);
 }
 
 /* What is answered is what this mutation left, whatever came after it. */
@@ -850,4 +921,133 @@ const scim_error *scim_resource_get(scim_record *out, scim_view *view,
     }
     return scim_store_error(view->pool, record_fill(out, view->txn, tenant, def, id, &head),
                             "reading a resource");
+}
+
+/* Batches */
+
+typedef struct batching {
+    scim_batch batch;
+    scim_batch_fn fn;
+    void *baton;
+    const scim_error *error;
+} batching;
+
+static scim_kv_rc run_batch(scim_kv_txn *txn, void *baton)
+{
+    batching *b = baton;
+    scim_kv_rc rc = store_check_format(txn);
+
+    if (rc != SCIM_KV_OK) {
+        return rc;
+    }
+    b->batch.view.txn = txn;
+    b->error = b->fn(&b->batch, b->baton);
+    return b->error ? SCIM_KV_REFUSED : SCIM_KV_OK;
+}
+
+const scim_error *scim_store_batch(scim_store *store, scim_batch_fn fn, void *baton,
+                                   apr_pool_t *result_pool)
+{
+    batching b = {.fn = fn, .baton = baton};
+    scim_kv_rc rc;
+
+    b.batch.view = (scim_view){store, NULL, result_pool, apr_hash_make(result_pool)};
+    rc = scim_kv_update_exclusive(store->kv, run_batch, &b);
+    if (rc == SCIM_KV_REFUSED && b.error) {
+        return b.error;
+    }
+    return scim_store_error(result_pool, rc, "committing a batch");
+}
+
+const scim_error *scim_batch_promise(scim_id *out, scim_batch *batch, const scim_tenant *tenant,
+                                     const scim_resource_type *type)
+{
+    const type_def *def = store_type(batch->view.store, type);
+    scim_id last;
+    scim_kv_rc rc = last_id(&last, batch->view.txn, tenant, def);
+
+    if (scim_id_compare(&last, &batch->last) < 0) {
+        last = batch->last;
+    }
+    if (rc == SCIM_KV_OK && !scim_id_mint(out, &last, apr_time_now())) {
+        rc = SCIM_KV_IO;
+    }
+    if (rc == SCIM_KV_OK) {
+        batch->last = *out;
+        apr_hash_set(batch->view.promises, apr_pmemdup(batch->view.pool, out->bytes, 16), 16,
+                     def);
+    }
+    return scim_store_error(batch->view.pool, rc, "minting an id");
+}
+
+void scim_batch_take_back(scim_batch *batch, const scim_id *id)
+{
+    apr_hash_set(batch->view.promises, id->bytes, sizeof(id->bytes), NULL);
+}
+
+const scim_error *scim_batch_create(scim_change *out, scim_batch *batch,
+                                    const scim_tenant *tenant, const scim_draft *draft,
+                                    const scim_id *promised, bool lenient, apr_time_t now,
+                                    apr_pool_t *result_pool)
+{
+    mutation m = {.kind = MUTATION_CREATE,
+                  .store = batch->view.store,
+                  .tenant = tenant,
+                  .type = store_type(batch->view.store, draft->type),
+                  .draft = draft,
+                  .lenient = lenient,
+                  .now = now,
+                  .batch = batch,
+                  .promised = promised,
+                  .result_pool = result_pool};
+
+    SCIM_ERR(mutate(&m));
+    finish(out, &m);
+    if (promised) {
+        /* From now on the record says whether it is there. */
+        scim_batch_take_back(batch, promised);
+    }
+    return NULL;
+}
+
+const scim_error *scim_batch_change(scim_change *out, scim_batch *batch,
+                                    const scim_tenant *tenant, const scim_resource_type *type,
+                                    const scim_id *id, const scim_precondition *precondition,
+                                    scim_draft_fn draft_fn, void *baton, bool lenient,
+                                    apr_time_t now, apr_pool_t *result_pool)
+{
+    mutation m = {.kind = MUTATION_CHANGE,
+                  .store = batch->view.store,
+                  .tenant = tenant,
+                  .type = store_type(batch->view.store, type),
+                  .id = *id,
+                  .precondition = precondition,
+                  .draft_fn = draft_fn,
+                  .baton = baton,
+                  .lenient = lenient,
+                  .now = now,
+                  .batch = batch,
+                  .result_pool = result_pool};
+
+    SCIM_ERR(mutate(&m));
+    finish(out, &m);
+    return NULL;
+}
+
+const scim_error *scim_batch_delete(scim_batch *batch, const scim_tenant *tenant,
+                                    const scim_resource_type *type, const scim_id *id,
+                                    const scim_precondition *precondition, apr_time_t now,
+                                    apr_pool_t *result_pool)
+{
+    mutation m = {.kind = MUTATION_DELETE,
+                  .store = batch->view.store,
+                  .tenant = tenant,
+                  .type = store_type(batch->view.store, type),
+                  .id = *id,
+                  .precondition = precondition,
+                  .now = now,
+                  .batch = batch,
+                  .result_pool = result_pool};
+
+    return mutate(&m);
 }

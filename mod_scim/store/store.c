@@ -12,15 +12,17 @@
 
 #include "internal.h"
 
-/* Indexes that every store has; each random index key dirties a page per
- * write, so the list is short. */
+#define CURSOR_KEY_LEN sizeof(((scim_store *)0)->cursor_key)
+
+/* Indexes that every store has, besides those of attributes that are unique
+ * and of references; each random index key dirties a page per write, so the
+ * list is short. */
 static const struct {
     const char *type;
     const char *attribute;
     index_kind kind;
     bool unique_by_policy;
 } default_indexes[] = {
-    {"User", "userName", INDEX_UNIQUE, false},
     {"User", "externalId", INDEX_ORDERED, false},
     {"User", "emails.value", INDEX_ORDERED, false},
     {"Group", "displayName", INDEX_ORDERED, true},
@@ -71,35 +73,62 @@ const scim_error *scim_store_error(apr_pool_t *result_pool, scim_kv_rc rc, const
     }
 }
 
-/* How many default and reference indexes the registry's types make. */
-static int collect_references(index_def *out, const scim_resource_type *type,
-                              const scim_schema *schema, const scim_schema *extension)
+/* Which index the schema itself asks for; false where it asks for none. */
+static bool asks_for_index(index_kind *kind, const scim_attribute *attribute)
+{
+    *kind = attribute->role == SCIM_ROLE_REFERENCE ? INDEX_REFERENCE : INDEX_UNIQUE;
+    return *kind == INDEX_REFERENCE || attribute->uniqueness != SCIM_UNIQUE_NONE;
+}
+
+/* The indexes of a schema; how many they are. */
+static int collect_schema(index_def *out, index_kind wanted, const scim_resource_type *type,
+                          const scim_schema *schema, const scim_schema *extension)
 {
     int i, count = 0;
 
     for (i = 0; i < schema->attributes_count; i++) {
         const scim_attribute *attribute = &schema->attributes[i];
+        index_kind kind;
 
-        if (attribute->role == SCIM_ROLE_REFERENCE) {
-            if (out) {
-                out[count].type = type;
-                out[count].kind = INDEX_REFERENCE;
-                out[count].path.extension = extension;
-                out[count].path.attribute = attribute;
+        if (!asks_for_index(&kind, attribute) || kind != wanted) {
+            continue;
+        }
+        if (out) {
+            out[count].type = type;
+            out[count].kind = kind;
+            out[count].path.extension = extension;
+            out[count].path.attribute = attribute;
+            if (kind == INDEX_REFERENCE) {
                 out[count].path.sub = scim_attribute_sub(attribute, "value", 5);
-                out[count].name = attribute->path;
             }
-            count++;
+            out[count].name = attribute->path;
+        }
+        count++;
+    }
+    return count;
+}
+
+static int collect_types(index_def *out, index_kind wanted, const scim_registry *registry)
+{
+    int count = 0, t, e;
+
+    for (t = 0; t < registry->types_count; t++) {
+        const scim_resource_type *type = &registry->types[t];
+
+        count += collect_schema(out ? out + count : NULL, wanted, type, type->schema, NULL);
+        for (e = 0; e < type->extensions_count; e++) {
+            const scim_schema *schema = type->extensions[e].schema;
+
+            count += collect_schema(out ? out + count : NULL, wanted, type, schema, schema);
         }
     }
     return count;
 }
 
-static int collect_indexes(index_def *out, const scim_registry *registry)
+static int collect_defaults(index_def *out, const scim_registry *registry)
 {
     int count = 0;
     apr_size_t d;
-    int t, e;
 
     for (d = 0; d < sizeof(default_indexes) / sizeof(default_indexes[0]); d++) {
         const scim_resource_type *type = scim_registry_type(registry, default_indexes[d].type);
@@ -118,17 +147,15 @@ static int collect_indexes(index_def *out, const scim_registry *registry)
         }
         count++;
     }
-    for (t = 0; t < registry->types_count; t++) {
-        const scim_resource_type *type = &registry->types[t];
-
-        count += collect_references(out ? out + count : NULL, type, type->schema, NULL);
-        for (e = 0; e < type->extensions_count; e++) {
-            const scim_schema *schema = type->extensions[e].schema;
-
-            count += collect_references(out ? out + count : NULL, type, schema, schema);
-        }
-    }
     return count;
+}
+
+static int collect_indexes(index_def *out, const scim_registry *registry)
+{
+    int count = collect_types(out, INDEX_UNIQUE, registry);
+
+    count += collect_defaults(out ? out + count : NULL, registry);
+    return count + collect_types(out ? out + count : NULL, INDEX_REFERENCE, registry);
 }
 
 static void make_defs(scim_store *store, apr_pool_t *pool)
@@ -302,11 +329,11 @@ static scim_kv_rc check_identity(scim_kv_txn *txn, opening *o)
 static scim_kv_rc write_new(scim_kv_txn *txn)
 {
     const char *unicode = scim_text_unicode_version();
-    unsigned char format[4], instance[16];
+    unsigned char format[4], random[16 + CURSOR_KEY_LEN];
     scim_key key;
     scim_kv_rc rc;
 
-    if (apr_generate_random_bytes(instance, sizeof(instance)) != APR_SUCCESS) {
+    if (apr_generate_random_bytes(random, sizeof(random)) != APR_SUCCESS) {
         return SCIM_KV_IO;
     }
     store_put_u32(format, SCIM_STORE_FORMAT);
@@ -318,9 +345,29 @@ static scim_kv_rc write_new(scim_kv_txn *txn)
     }
     if (rc == SCIM_KV_OK) {
         system_key(&key, "instance");
-        rc = put_sealed(txn, &key, instance, sizeof(instance));
+        rc = put_sealed(txn, &key, random, 16);
+    }
+    if (rc == SCIM_KV_OK) {
+        system_key(&key, "cursor");
+        rc = put_sealed(txn, &key, random + 16, CURSOR_KEY_LEN);
     }
     return rc;
+}
+
+/* What a store keeps for itself in the system table. */
+static scim_kv_rc read_known(scim_kv_txn *txn, scim_store *store)
+{
+    scim_slice rest;
+    scim_key key;
+    scim_kv_rc rc;
+
+    system_key(&key, "cursor");
+    rc = store_get(txn, &key, CURSOR_KEY_LEN, &rest);
+    if (rc != SCIM_KV_OK) {
+        return rc;
+    }
+    memcpy(store->cursor_key, rest.data, CURSOR_KEY_LEN);
+    return read_numbers(txn, store);
 }
 
 /* Runs exclusively: the error of a store that is not ours must be told before
@@ -333,7 +380,7 @@ static scim_kv_rc open_create(scim_kv_txn *txn, void *baton)
     if (rc == SCIM_KV_NOTFOUND && is_empty(txn)) {
         rc = write_new(txn);
     }
-    return rc == SCIM_KV_OK ? read_numbers(txn, o->store) : rc;
+    return rc == SCIM_KV_OK ? read_known(txn, o->store) : rc;
 }
 
 static scim_kv_rc open_read(scim_kv_txn *txn, void *baton)
@@ -341,7 +388,7 @@ static scim_kv_rc open_read(scim_kv_txn *txn, void *baton)
     opening *o = baton;
     scim_kv_rc rc = check_identity(txn, o);
 
-    return rc == SCIM_KV_OK ? read_numbers(txn, o->store) : rc;
+    return rc == SCIM_KV_OK ? read_known(txn, o->store) : rc;
 }
 
 static const scim_error *unavailable(apr_pool_t *pool, const char *cause)
@@ -454,7 +501,7 @@ static scim_kv_rc run_view(scim_kv_txn *txn, void *baton)
 const scim_error *scim_store_view(scim_store *store, scim_view_fn fn, void *baton,
                                   apr_pool_t *result_pool)
 {
-    viewing v = {{store, NULL, result_pool}, fn, baton, NULL};
+    viewing v = {.view = {.store = store, .pool = result_pool}, .fn = fn, .baton = baton};
     scim_kv_rc rc = scim_kv_view(store->kv, run_view, &v);
 
     return rc == SCIM_KV_OK ? v.error : scim_store_error(result_pool, rc, "reading");

@@ -213,7 +213,7 @@ typedef struct token_write {
 static scim_kv_rc create(scim_kv_txn *txn, void *baton)
 {
     token_write *w = baton;
-    scim_view view = {NULL, txn, w->pool};
+    scim_view view = {.txn = txn, .pool = w->pool};
     scim_tenant tenant;
     scim_slice value;
     scim_kv_rc rc = store_check_format(txn);
@@ -340,7 +340,7 @@ static scim_kv_rc revoke_one(scim_slice key, const token_row *row, void *baton)
 static scim_kv_rc revoke_all(scim_kv_txn *txn, void *baton)
 {
     revoking *r = baton;
-    scim_view view = {NULL, txn, r->pool};
+    scim_view view = {.txn = txn, .pool = r->pool};
     scim_tenant tenant;
     scim_kv_rc rc = store_check_format(txn);
 

@@ -24,6 +24,7 @@ sub in_force
     my ($before, $mpm) = $text =~ /\A(.*)^# --- The MPM (.*)\z/ms or die "conf/scim.conf has no part on the MPM\n";
     $before =~ s/^(\s*)#(?=[<A-Z])(?!CustomLog)/$1/mg;
     $before =~ s/^#   (?=SCIM)/    /mg;
+    $before =~ s{scim/(device-\w+\.json)}{$FindBin::Bin/../../conf/examples/$1}g;
     return $before;
 }
 

@@ -36,7 +36,7 @@ subtest 'a wrong value names the directive and what it may be' => sub {
         ['SCIMStore', 'lmdb:', 'lmdb:/path/of/a/directory'],
         ['SCIMStore', 'lmdb:/', 'lmdb:/path/of/a/directory'],
         (map { ['SCIMStoreSize', $_, @size] } 'large', '10', '-1g', '64gb', '1.5g', '99999999999g'),
-        (map { ['SCIMWriteTimeout', $_, 'a time', 'ms, s or min'] } 'long', '0', '-1', '10q'),
+        (map { ['SCIMWriteTimeout', $_, 'a time', 'ms, s, min or h'] } 'long', '0', '-1', '10q'),
         (map { ['SCIMScanLimit', $_, 'a whole number of at least 0'] } 'many', '-1', '1.5', '10k'),
         (map { ['SCIMReadOnly', $_, @flag] } 'maybe', '1'),
         ['SCIMUniqueGroupNames', 'yes', @flag],

@@ -110,7 +110,7 @@ subtest 'a failure tells why' => sub {
     reads(['GET', '/Users?filter=nonsense'], 'default test users.list - - - invalidFilter', qr/\S/);
     reads(['GET', '/Nothing'], 'default test unknown - - - -', qr/no such SCIM endpoint/);
     reads(['DELETE', '/Users'], 'default test unknown - - - -', qr/does not take that method/);
-    reads(['POST', '/Bulk', {}], 'default test bulk - - - -', qr/Bulk/);
+    reads(['POST', '/Bulk', {}], 'default test bulk - - - invalidSyntax', qr/BulkRequest/);
     reads(['GET', '/Users/a%2Fb'], '- - unknown - - - -', qr/encoded slash/);
     reads(['GET', '/Users/' . 'x' x 9000], '- - unknown - - - -', qr/longer/);
     reads(['TRACE', '/Users'], '- - unknown - - - -', qr/TRACE/);

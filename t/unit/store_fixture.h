@@ -327,7 +327,7 @@ static inline const scim_error *change_as(scim_change *out, const scim_tenant *t
                                           const char *if_match, scim_draft_fn fn,
                                           const char *text, apr_time_t now, apr_pool_t *pool)
 {
-    scim_precondition precondition = {if_match};
+    scim_precondition precondition = {.if_match = if_match};
     drafting d = {type, text};
 
     return scim_resource_change(out, fix.store, tenant, scim_registry_type(registry, type), id,

@@ -200,6 +200,8 @@ static inline void model_system(model *m, const row *r)
         assert_int_equal(rest.len, strlen(scim_text_unicode_version()));
     } else if (!strcmp(name, "instance")) {
         assert_int_equal(rest.len, 16);
+    } else if (!strcmp(name, "cursor")) {
+        assert_int_equal(rest.len, 32);
     } else if (strcmp(name, "policy")) {
         apr_uint16_t *number = apr_palloc(m->pool, sizeof(*number));
 

@@ -86,6 +86,28 @@ static void test_read(void **state)
     assert_int_equal(len, strlen(scim_json_write(json, &len, pool)));
 }
 
+/* As they were sent: a double's own digits are no one's business. */
+static void test_decimals(void **state)
+{
+    static const struct {
+        const char *sent;
+        const char *written;
+    } cases[] = {
+        {"[1.1,0.1,-2.5,1.0]", "[1.1,0.1,-2.5,1.0]"},
+        {"{\"a\":{\"b\":[0.3]},\"c\":1e300}", "{\"a\":{\"b\":[0.3]},\"c\":1e300}"},
+        {"[123456789.123456]", "[123456789.123456]"},
+        {"[0.12345678901234566]", "[0.12345678901234566]"},
+        {"[9007199254740993,7]", "[9007199254740993,7]"},
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        json_t *json = scim_json_adopt(json_loads(cases[i].sent, 0, NULL), pool);
+        apr_size_t len;
+
+        assert_string_equal(scim_json_write(json, &len, pool), cases[i].written);
+    }
+}
+
 static void test_malformed(void **state)
 {
     static const char *const texts[] = {
@@ -411,6 +433,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         {"an object is read, and written compactly", test_read, NULL, NULL, NULL},
+        {"decimals are written as they were sent", test_decimals, NULL, NULL, NULL},
         {"C-009 malformed JSON", test_malformed, NULL, NULL, NULL},
         {"C-009 JSON truncated anywhere", test_truncated, NULL, NULL, NULL},
         {"C-009 C-041 numbers: NaN, too large, exact to 64 bits", test_numbers, NULL, NULL,

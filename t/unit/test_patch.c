@@ -698,7 +698,7 @@ static void test_remove_protected(void **state)
         {BOTH, NONE, "[{'op':'remove','path':'id'}]", FAILS(MUTABILITY, "id is readOnly")},
         {BOTH, NONE, "[{'op':'remove','path':'meta'}]", FAILS(MUTABILITY, "meta is readOnly")},
         {BOTH, NONE, "[{'op':'remove','path':'schemas'}]",
-         FAILS(MUTABILITY, "schemas is readOnly")},
+         FAILS(MUTABILITY, "schemas cannot be changed as a whole")},
         {BOTH, NONE, "[{'op':'remove','path':'groups'}]",
          FAILS(MUTABILITY, "groups is readOnly")},
     };
@@ -913,8 +913,8 @@ static void test_read_only(void **state)
          FAILS(MUTABILITY, "id is readOnly")},
         {BOTH, NONE, "[{'op':'replace','path':'@EU:manager.displayName','value':'x'}]",
          FAILS(MUTABILITY, "manager.displayName is readOnly")},
-        {BOTH, NONE, "[{'op':'add','path':'schemas','value':['@EU']}]",
-         FAILS(MUTABILITY, "schemas is readOnly")},
+        {BOTH, NONE, "[{'op':'replace','path':'schemas','value':['@EU']}]",
+         FAILS(MUTABILITY, "schemas cannot be changed as a whole")},
         {BOTH, NONE,
          "[{'op':'replace','value':{'id':'x','schemas':['y'],'meta':{'version':'1'},"
          "'groups':[{'value':'g'}],'title':'t','meta.created':'z'}}]",
@@ -1103,6 +1103,43 @@ static void test_schemas(void **state)
     assert_string_equal(schemas_after(with, "[{'op':'remove','path':'@EU:department'}]"), core);
     assert_string_equal(schemas_after(with, "[{'op':'remove','path':'@EU'}]"), core);
     assert_string_equal(schemas_after(with, "[{'op':'add','path':'title','value':'x'}]"), both);
+}
+
+#define BOSS U(",'@EU':{'department':'D','manager':{'value':'m'}}")
+#define NO_EXTENSION FAILS(MUTABILITY, "extensions of a User")
+
+static void test_schemas_path(void **state)
+{
+    static const row rows[] = {
+        {BOTH, BOSS, "[{'op':'remove','path':'schemas[value eq `@EU`]'}]", NONE},
+        {BOTH, BOSS,
+         "[{'op':'remove','path':'schemas[value ew `:2.0:USER` and value co `ENTER`]'}]", NONE},
+        {BOTH, BOSS, "[{'op':'remove','path':'schemas','value':['@EU']}]", NONE},
+        {BOTH, BOSS, "[{'op':'remove','path':'SCHEMAS','value':'@EU'}]", NONE},
+        {BOTH, NONE, "[{'op':'remove','path':'schemas','value':'@EU'}]", NONE},
+        {BOTH, BOSS,
+         "[{'op':'remove','path':'schemas','value':'@EU'},"
+         "{'op':'add','path':'@EU:department','value':'E'}]",
+         U(",'@EU':{'department':'E'}")},
+        {BOTH, BOSS, "[{'op':'remove','path':'schemas[value eq `" SCIM_URN_USER "`]'}]",
+         FAILS(MUTABILITY, "Operations[0]: schemas can gain and lose")},
+        {BOTH, BOSS, "[{'op':'remove','path':'schemas[value pr]'}]", NO_EXTENSION},
+        {BOTH, BOSS, "[{'op':'remove','path':'schemas[value eq `urn:x`]'}]",
+         FAILS(MUTABILITY, "no extension of a User matches")},
+        {BOTH, BOSS, "[{'op':'remove','path':'schemas','value':['@EU','" SCIM_URN_USER "']}]",
+         NO_EXTENSION},
+        {BOTH, BOSS, "[{'op':'remove','path':'schemas','value':['urn:x']}]", NO_EXTENSION},
+        {BOTH, BOSS, "[{'op':'remove','path':'schemas','value':[7]}]",
+         FAILS(INVALID_VALUE, "must be a string, is an integer")},
+        {BOTH, NONE, "[{'op':'add','path':'schemas','value':['@EU']}]", NONE},
+        {BOTH, BOSS, "[{'op':'add','path':'schemas','value':'@EU'}]", BOSS},
+        {BOTH, BOSS, "[{'op':'add','path':'schemas','value':['" SCIM_URN_USER "']}]", BOSS},
+        {BOTH, NONE, "[{'op':'add','path':'schemas','value':['urn:x']}]", NO_EXTENSION},
+        {BOTH, NONE, "[{'op':'add','path':'schemas','value':null}]",
+         FAILS(MUTABILITY, "cannot be changed as a whole")},
+    };
+
+    CHECK("User", rows);
 }
 
 /* Values. */
@@ -1867,6 +1904,8 @@ int main(void)
         {"C-198 S-25 S-26 attributes of an extension by their URN", test_extension, fresh, NULL,
          NULL},
         {"C-199 a whole extension by its URN", test_whole_extension, fresh, NULL, NULL},
+        {"C-205 an extension goes with its URN, the core does not", test_schemas_path, fresh,
+         NULL, NULL},
         {"C-198 S-25 schemas lists the extensions that have data", test_schemas, fresh, NULL,
          NULL},
         {"C-200 S-42 one value at most is primary", test_primary, fresh, NULL, NULL},

@@ -258,6 +258,43 @@ static void test_returned_on_request(void **state)
                TOOL_HEAD ",'plain':'p','fixed':'f','parts':[{'plain':'p','fixed':'f'}]", tool);
 }
 
+/* The answer to a request that wrote the members of sent. */
+static void check_answer(const char *sent, const char *attributes, const char *excluded,
+                         const char *expected)
+{
+    const scim_resource_type *tool = tool_type();
+    apr_array_header_t *written = apr_array_make(pool, 1, sizeof(const scim_attribute *));
+    const scim_projection *asked = parse(attributes, excluded, tool);
+    const scim_projection *answer;
+    json_t *shown;
+
+    scim_projection_wrote_resource(written, object(sent), tool);
+    answer = scim_projection_answer(asked, written, tool, pool);
+    shown = scim_projection_apply(answer, object(TOOL_WHOLE), tool, pool);
+    if (!json_equal(shown, object(expected))) {
+        apr_size_t len;
+        fail_msg("%s: %s", sent, scim_json_write(shown, &len, pool));
+    }
+    assert_true((answer == asked) == (written->nelts == 0));
+}
+
+static void test_written(void **state)
+{
+    check_answer("'plain':'p'", NULL, NULL,
+                 TOOL_HEAD ",'plain':'p','fixed':'f','parts':[{'plain':'p','fixed':'f'}]");
+    check_answer("'ASKED':'q'", NULL, NULL,
+                 TOOL_HEAD
+                 ",'plain':'p','asked':'q','fixed':'f','parts':[{'plain':'p','fixed':'f'}]");
+    check_answer("'parts':[{'plain':'p'},{'asked':'q'}]", NULL, NULL,
+                 TOOL_HEAD
+                 ",'plain':'p','fixed':'f','parts':[{'plain':'p','asked':'q','fixed':'f'}]");
+    check_answer("'parts':[{'hidden':'h'}]", NULL, NULL,
+                 TOOL_HEAD ",'plain':'p','fixed':'f','parts':[{'plain':'p','fixed':'f'}]");
+    check_answer("'asked':'q'", "plain", NULL, TOOL_HEAD ",'plain':'p','fixed':'f'");
+    check_answer("'asked':'q'", NULL, "plain,parts", TOOL_HEAD ",'asked':'q','fixed':'f'");
+    check_answer("'asked':'q'", NULL, "asked,parts", TOOL_HEAD ",'plain':'p','fixed':'f'");
+}
+
 static void test_always_returned(void **state)
 {
     const scim_resource_type *tool = tool_type();
@@ -399,6 +436,8 @@ int main(void)
         {"C-064 what becomes empty is left out", test_nothing_left, set_up, tear_down, NULL},
         {"C-065 password is never shown", test_never_returned, set_up, tear_down, NULL},
         {"C-066 returned on request only when named", test_returned_on_request, set_up,
+         tear_down, NULL},
+        {"C-066 returned on request in the answer to what wrote it", test_written, set_up,
          tear_down, NULL},
         {"C-064 always returned whatever is asked", test_always_returned, set_up, tear_down,
          NULL},

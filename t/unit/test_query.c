@@ -16,8 +16,10 @@
 
 typedef struct finding {
     const scim_tenant *tenant;
-    scim_query query;
-    apr_uint64_t total;
+    scim_query_part part;
+    scim_query query; /* its parts are set when it runs */
+    scim_page page;
+    apr_int64_t total;
     apr_array_header_t *ids; /* of scim_id */
     const scim_error *stop;  /* what the caller says to the first record */
 } finding;
@@ -25,7 +27,7 @@ typedef struct finding {
 static const scim_error *found(scim_view *view, const scim_record *record, void *baton)
 {
     finding *f = baton;
-    getting g = {.tenant = f->tenant, .type = f->query.type, .id = &record->id};
+    getting g = {.tenant = f->tenant, .type = f->part.type, .id = &record->id};
 
     SCIM_ERR(f->stop);
     APR_ARRAY_PUSH(f->ids, scim_id) = record->id;
@@ -35,7 +37,7 @@ static const scim_error *found(scim_view *view, const scim_record *record, void 
     assert_int_equal(record->display_len, g.record.display_len);
     assert_ptr_equal(record->json, g.record.json);
     assert_int_equal(record->json_len, g.record.json_len);
-    assert_ptr_equal(record->type, f->query.type);
+    assert_ptr_equal(record->type, f->part.type);
     return NULL;
 }
 
@@ -43,7 +45,13 @@ static const scim_error *find_in_view(scim_view *view, void *baton)
 {
     finding *f = baton;
 
-    return scim_resource_query(&f->total, view, f->tenant, &f->query, found, f);
+    const scim_error *err;
+
+    f->query.parts = &f->part;
+    f->query.parts_count = 1;
+    err = scim_resource_query(&f->page, view, f->tenant, &f->query, found, f);
+    f->total = f->page.total;
+    return err;
 }
 
 static const scim_filter *filter_of(const char *type, const char *text)
@@ -64,10 +72,11 @@ static const scim_error *find(finding *out, const char *type, const char *filter
 {
     *out = (finding){
         .tenant = &fix.tenant,
-        .query = {.type = type_of(type), .start = start, .count = count, .base_url = BASE},
+        .part = {.type = type_of(type)},
+        .query = {.start = start, .count = count, .base_url = BASE},
         .ids = apr_array_make(fix.pool, 8, sizeof(scim_id))};
     if (filter) {
-        out->query.filter = filter_of(type, filter);
+        out->part.filter = filter_of(type, filter);
     }
     return scim_store_view(fix.store, find_in_view, out, fix.pool);
 }
@@ -207,7 +216,7 @@ static void test_meta(void **state)
     assert_finds("User", fmt("meta.location ew 'Users/%s'", text_of(&a)), &a, NULL);
     assert_no_error(find(&f, "User", NULL, 1, ALL));
     f.query.base_url = NULL;
-    f.query.filter = filter_of("User", fmt("meta.location eq 'Users/%s'", text_of(&a)));
+    f.part.filter = filter_of("User", fmt("meta.location eq 'Users/%s'", text_of(&a)));
     f.ids->nelts = 0;
     assert_no_error(scim_store_view(fix.store, find_in_view, &f, fix.pool));
     assert_int_equal(f.total, 1);
@@ -772,7 +781,7 @@ static void check_filter(const population *p, const char *text)
         }
         shown_count++;
     }
-    if (total != f.total || shown_count != f.ids->nelts) {
+    if ((apr_int64_t)total != f.total || shown_count != f.ids->nelts) {
         fail_msg("%s, page %d+%d: %d of %d, should be %d of %d", text, (int)start, (int)count,
                  f.ids->nelts, (int)f.total, shown_count, (int)total);
     }

@@ -974,7 +974,8 @@ static void test_if_match(void **state)
 {
     scim_id a = new_user("a"), b = new_user("b"), nobody;
     scim_id group = new_group("staff", fmt("{'value':'%s'}", text_of(&a)));
-    const scim_precondition stale = {"W/\"1\""}, any = {"*"};
+    const scim_precondition stale = {.if_match = "W/\"1\""},
+                            any = {.if_match = "*"};
     const char *was = scim_etag_make(record_of("Group", &group).version, fix.pool);
     const scim_tenant *t = &fix.tenant;
     apr_pool_t *p = fix.pool;
@@ -1058,7 +1059,7 @@ static const scim_error *change_interrupted(scim_change *out, const char *type,
                                             const scim_id *id, const char *if_match,
                                             interloper *i)
 {
-    scim_precondition precondition = {if_match};
+    scim_precondition precondition = {.if_match = if_match};
 
     return scim_resource_change(out, fix.store, &fix.tenant, type_of(type), id, &precondition,
                                 draft_interrupted, i, fix.lenient, tick(), fix.pool);

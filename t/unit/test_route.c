@@ -69,6 +69,51 @@ static void test_one_anonymous(void **state)
     }
 }
 
+static void test_persons(void **state)
+{
+    static const unsigned int methods[] = {SCIM_GET, SCIM_POST, SCIM_PUT, SCIM_PATCH,
+                                           SCIM_DELETE};
+    static const char *const others[] = {"",        "/.search",       "/Bulk",
+                                         "/Users",  "/Users/.search", "/Users/x",
+                                         "/Groups", "/Schemas",       "/ResourceTypes"};
+    apr_size_t i, k;
+
+    for (i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
+        assert_true(find(methods[i], "/Me").route->person);
+        for (k = 0; k < sizeof(others) / sizeof(others[0]); k++) {
+            const scim_route *route = find(methods[i], others[k]).route;
+
+            assert_false(route && route->person);
+        }
+    }
+    assert_op(SCIM_GET, "/Me", "me.get", NULL);
+    assert_op(SCIM_PATCH, "/Me", "me.patch", NULL);
+}
+
+static void test_offline(void **state)
+{
+    assert_true(find(SCIM_GET, "/ServiceProviderConfig").route->offline);
+    assert_true(find(SCIM_GET, "/ResourceTypes").route->offline);
+    assert_true(find(SCIM_GET, "/ResourceTypes/User").route->offline);
+    assert_true(find(SCIM_GET, "/Schemas").route->offline);
+    assert_true(find(SCIM_GET, "/Schemas/x").route->offline);
+    assert_false(find(SCIM_GET, "").route->offline);
+    assert_false(find(SCIM_GET, "/Users").route->offline);
+    assert_false(find(SCIM_GET, "/Me").route->offline);
+    assert_false(find(SCIM_POST, "/Bulk").route->offline);
+}
+
+static void test_suffix(void **state)
+{
+    assert_op(SCIM_GET, "/Users/0197.scim", "users.get", "0197");
+    assert_op(SCIM_PUT, "/Groups/x.scim", "groups.replace", "x");
+    assert_op(SCIM_GET, "/Users/x.json", "users.get", "x.json");
+    assert_op(SCIM_GET, "/Users/x.SCIM", "users.get", "x.SCIM");
+    assert_op(SCIM_GET, "/Users/.scim", "users.get", ".scim");
+    assert_op(SCIM_GET, "/Schemas/x.scim", "schemas.get", "x.scim");
+    assert_int_equal(find(SCIM_GET, "/Users.scim").allow, 0);
+}
+
 static void test_scopes(void **state)
 {
     assert_int_equal(find(SCIM_GET, "/Users").route->scope, SCIM_SCOPE_READ);
@@ -136,6 +181,8 @@ static void test_allow(void **state)
     assert_allow("/ResourceTypes", "GET, HEAD, OPTIONS");
     assert_allow("/ResourceTypes/x", "GET, HEAD, OPTIONS");
     assert_allow("/Bulk", "POST, OPTIONS");
+    assert_allow("/Me", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+    assert_allow("", "GET, HEAD, OPTIONS");
 }
 
 static void test_search_is_post(void **state)
@@ -164,6 +211,9 @@ int main(void)
         {"resource endpoints", test_resources, NULL, NULL, NULL},
         {"discovery endpoints", test_discovery, NULL, NULL, NULL},
         {"C-271 one route is anonymous", test_one_anonymous, NULL, NULL, NULL},
+        {"C-265 a person may ask for /Me and nothing else", test_persons, NULL, NULL, NULL},
+        {"discovery needs no store", test_offline, NULL, NULL, NULL},
+        {"C-007 an id may end in .scim", test_suffix, NULL, NULL, NULL},
         {"C-016 scopes of routes", test_scopes, NULL, NULL, NULL},
         {"empty segments do not count", test_odd_slashes, NULL, NULL, NULL},
         {"C-011 C-019 no such path", test_no_such_path, NULL, NULL, NULL},

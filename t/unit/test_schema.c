@@ -14,6 +14,7 @@
 #include <apr_strings.h>
 #include <jansson.h>
 
+#include "scim/json.h"
 #include "scim/schema.h"
 
 #define URN_CONFIG "urn:ietf:params:scim:schemas:core:2.0:ServiceProviderConfig"
@@ -80,6 +81,16 @@ static const scim_attribute *attribute_of(const scim_schema *schema, const char 
     return attribute;
 }
 
+static const char *word(const json_t *json, const char *key)
+{
+    const char *text = json_string_value(json_object_get(json, key));
+
+    if (!text) {
+        fail_msg("there is no %s", key);
+    }
+    return text;
+}
+
 static const scim_attribute *published(const char *urn, const char *path)
 {
     const scim_schema *schema = scim_registry_schema(registry, urn);
@@ -97,8 +108,7 @@ static const json_t *definition(const scim_attribute *attribute)
     size_t i;
     json_t *json;
 
-    json_array_foreach(list, i, json)
-    {
+    json_array_foreach (list, i, json) {
         if (!strcmp(json_string_value(json_object_get(json, "name")), attribute->name)) {
             return json;
         }
@@ -241,8 +251,7 @@ static bool suggests(const scim_attribute *attribute, const char *word)
     json_t *value;
 
     assert_true(json_array_size(list) > 0);
-    json_array_foreach(list, i, value)
-    {
+    json_array_foreach (list, i, value) {
         if (!strcmp(json_string_value(value), word)) {
             return true;
         }
@@ -303,8 +312,7 @@ static void conforms(const json_t *json, const scim_attribute *attributes, int c
     const char *key;
     json_t *value;
 
-    json_object_foreach((json_t *)json, key, value)
-    {
+    json_object_foreach ((json_t *)json, key, value) {
         const scim_attribute *declared = NULL;
         for (int i = 0; i < count; i++) {
             declared = strcmp(attributes[i].name, key) ? declared : &attributes[i];
@@ -348,14 +356,12 @@ static bool has_null(const json_t *json)
     json_t *value;
     size_t i;
 
-    json_object_foreach((json_t *)json, key, value)
-    {
+    json_object_foreach ((json_t *)json, key, value) {
         if (has_null(value)) {
             return true;
         }
     }
-    json_array_foreach(json, i, value)
-    {
+    json_array_foreach (json, i, value) {
         if (has_null(value)) {
             return true;
         }
@@ -566,8 +572,9 @@ static void test_further_documents(void **state)
 
 static void test_defaults(void **state)
 {
-    const scim_document documents[] = {document(TOOL, false)};
-    const scim_schema *schema = scim_registry_schema(build(documents, 1), URN_TOOL);
+    const scim_document documents[] = {document(TOOL, false), document(PART, false),
+                                       document(TOOL_TYPE, true)};
+    const scim_schema *schema = scim_registry_schema(build(documents, 3), URN_TOOL);
     const scim_attribute *label = attribute_of(schema, "label");
 
     assert_int_equal(label->type, SCIM_TYPE_STRING);
@@ -579,8 +586,129 @@ static void test_defaults(void **state)
     assert_true(attribute_of(schema, "owner.$ref")->case_exact);
 }
 
+/* What the document left out is published all the same. */
+static void test_defaults_are_published(void **state)
+{
+    const scim_document documents[] = {document(TOOL, false), document(PART, false),
+                                       document(TOOL_TYPE, true)};
+    const scim_registry *made = build(documents, 3);
+    const scim_resource_type *tool = scim_registry_type(made, "Tool");
+    const json_t *label = definition(attribute_of(tool->schema, "label"));
+    const json_t *owner = definition(attribute_of(tool->schema, "owner"));
+    const json_t *ref = definition(attribute_of(tool->schema, "owner.$ref"));
+    const json_t *number = definition(attribute_of(tool->extensions[0].schema, "number"));
+
+    assert_string_equal(word(label, "type"), "string");
+    assert_string_equal(word(label, "mutability"), "readWrite");
+    assert_string_equal(word(label, "returned"), "default");
+    assert_string_equal(word(label, "uniqueness"), "none");
+    assert_true(json_is_false(json_object_get(label, "multiValued")));
+    assert_true(json_is_false(json_object_get(label, "required")));
+    assert_true(json_is_false(json_object_get(label, "caseExact")));
+    assert_true(json_is_true(json_object_get(ref, "caseExact")));
+    assert_null(json_object_get(owner, "caseExact"));
+    assert_null(json_object_get(owner, "uniqueness"));
+    assert_null(json_object_get(number, "caseExact"));
+    assert_string_equal(word(number, "uniqueness"), "none");
+    assert_string_equal(word(tool->document, "id"), "Tool");
+}
+
+/* A URI in a resource type is written as /Schemas has it. */
+static void test_urns_as_published(void **state)
+{
+    const char *type = "{\"name\":\"Tool\",\"endpoint\":\"/Tools\","
+                       "\"schema\":\"URN:EXAMPLE.com:params:scim:2.5:TOOL.kit\","
+                       "\"schemaExtensions\":[{\"schema\":\"URN:X:2.0:PART\","
+                       "\"required\":false}]}";
+    const scim_document documents[] = {document(type, true), document(TOOL, false),
+                                       document(PART, false)};
+    const scim_resource_type *tool = scim_registry_type(build(documents, 3), "Tool");
+    const json_t *extension =
+        json_array_get(json_object_get(tool->document, "schemaExtensions"), 0);
+
+    assert_string_equal(word(tool->document, "schema"), URN_TOOL);
+    assert_string_equal(word(extension, "schema"), "urn:x:2.0:Part");
+}
+
+#define USER_TYPE(extensions)                                                \
+    "{\"name\":\"User\",\"endpoint\":\"/Users\",\"description\":\"People\"," \
+    "\"schema\":\"" SCIM_URN_USER "\",\"schemaExtensions\":[" extensions "]}"
+#define EXTENSION(urn) "{\"schema\":\"" urn "\",\"required\":false}"
+
+static void test_user_is_extended(void **state)
+{
+    const char *type =
+        USER_TYPE(EXTENSION(SCIM_URN_ENTERPRISE) "," EXTENSION("urn:x:2.0:Part"));
+    const scim_document documents[] = {document(PART, false), document(type, true)};
+    const scim_registry *made = build(documents, 2);
+    const scim_resource_type *user = &made->types[0];
+
+    assert_int_equal(made->types_count, 2);
+    assert_string_equal(user->name, "User");
+    assert_ptr_equal(scim_registry_endpoint(made, "/Users"), user);
+    assert_int_equal(user->extensions_count, 2);
+    assert_string_equal(user->extensions[1].schema->urn, "urn:x:2.0:Part");
+    assert_string_equal(word(user->document, "description"), "People");
+    assert_non_null(user->groups);
+    assert_int_equal(attribute_of(user->schema, "password")->role, SCIM_ROLE_PASSWORD);
+    assert_string_equal(attribute_of(user->extensions[1].schema, "number")->path,
+                        "urn:x:2.0:Part:number");
+}
+
+/* An extension that no resource type has any more is not published. */
+static void test_user_without_enterprise(void **state)
+{
+    const scim_document documents[] = {document(USER_TYPE(""), true)};
+    const scim_registry *made = build(documents, 1);
+
+    assert_int_equal(made->schemas_count, 5);
+    assert_null(scim_registry_schema(made, SCIM_URN_ENTERPRISE));
+    assert_non_null(scim_registry_schema(made, SCIM_URN_GROUP));
+    assert_non_null(scim_registry_schema(made, URN_CONFIG));
+    assert_int_equal(scim_registry_type(made, "User")->extensions_count, 0);
+}
+
+static scim_document example(const char *file, bool resource_type)
+{
+    const char *path = apr_pstrcat(pool, "conf/examples/", file, NULL);
+    json_t *json = json_load_file(path, 0, NULL);
+    scim_document d = {file, resource_type, NULL, 0};
+
+    if (!json) {
+        fail_msg("%s: no JSON; tests run in the top directory", path);
+    }
+    d.bytes = scim_json_write(json, &d.len, pool);
+    json_decref(json);
+    return d;
+}
+
+static void test_examples(void **state)
+{
+    const scim_document documents[] = {example("device-schema.json", false),
+                                       example("device-type.json", true),
+                                       example("organisation-extension.json", false),
+                                       example("organisation-user-type.json", true)};
+    const scim_registry *all = build(documents, 4);
+    const scim_resource_type *device = scim_registry_endpoint(all, "/Devices");
+    const scim_resource_type *user = scim_registry_endpoint(all, "/Users");
+    const scim_attribute *serial = scim_type_attribute(device, "serialNumber", 12);
+
+    assert_int_equal(all->types_count, 3);
+    assert_int_equal(all->schemas_count, 8);
+    assert_int_equal(serial->uniqueness, SCIM_UNIQUE_SERVER);
+    assert_int_equal(serial->mutability, SCIM_IMMUTABLE);
+    assert_true(serial->required);
+    assert_int_equal(scim_type_attribute(device, "owner", 5)->role, SCIM_ROLE_REFERENCE);
+    assert_int_equal(user->extensions_count, 2);
+    for (int i = 0; i < device->schema->attributes_count; i++) {
+        const scim_attribute *a = &device->schema->attributes[i];
+        check_complete(a, definition(a));
+    }
+}
+
 /* Faults. */
 
+#define LONG_64 "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 #define SCHEMA_OF(attributes) "{'id':'urn:x:A','name':'A','attributes':[" attributes "]}"
 
 static const struct {
@@ -592,6 +720,27 @@ static const struct {
     {"{'name':'A','attributes':[{'name':'a'}]}", "schema: has no \"id\""},
     {"{'id':'A','name':'A','attributes':[{'name':'a'}]}", "\"id\" is \"A\", must be a URN"},
     {"{'id':'urn:x:A b','name':'A','attributes':[{'name':'a'}]}", "must be a URN"},
+    {"{'id':'x:y:A','name':'A','attributes':[{'name':'a'}]}", "must be a URN"},
+    {"{'id':'urn:x','name':'A','attributes':[{'name':'a'}]}", "must be a URN"},
+    {"{'id':'urn::A','name':'A','attributes':[{'name':'a'}]}", "must be a URN"},
+    {"{'id':'urn:x:','name':'A','attributes':[{'name':'a'}]}", "must be a URN"},
+    {"{'id':'urn:x:A[1]','name':'A','attributes':[{'name':'a'}]}", "must be a URN"},
+    {"{'id':'urn:x:\xc3\xa9','name':'A','attributes':[{'name':'a'}]}", "must be a URN"},
+    {"{'id':'urn:x:" LONG_64 LONG_64 LONG_64 LONG_64 "','name':'A','attributes':[{'name':'a'}]"
+     "}",
+     "must be a URN"},
+    {"{'id':'" SCIM_URN_LIST "','name':'A','attributes':[{'name':'a'}]}",
+     "which is that of a message"},
+    {"{'schemas':['" URN_TYPE "'],'id':'urn:x:A','name':'A','attributes':[{'name':'a'}]}",
+     "schema: \"schemas\" must list " URN_SCHEMA},
+    {"{'schemas':[],'id':'urn:x:A','name':'A','attributes':[{'name':'a'}]}",
+     "\"schemas\" must list"},
+    {"{'schemas':'" URN_SCHEMA "','id':'urn:x:A','name':'A','attributes':[{'name':'a'}]}",
+     "\"schemas\" must list"},
+    {"{'schemas':['" URN_SCHEMA "','urn:x:A'],'id':'urn:x:A','name':'A','attributes':["
+     "{'name':'a'}]}",
+     "and nothing else"},
+    {SCHEMA_OF("{'name':'a'}"), "schema: no resource type has it"},
     {"{'id':'urn:x:A','attributes':[{'name':'a'}]}", "schema: has no \"name\""},
     {"{'id':'urn:x:A','name':7,'attributes':[{'name':'a'}]}", "\"name\" must be a string"},
     {"{'id':'urn:x:A','name':'A'}", "\"attributes\" must be a list"},
@@ -604,6 +753,14 @@ static const struct {
     {SCHEMA_OF("{'name':''}"), "attributes[0]: \"name\" must be a string"},
     {SCHEMA_OF("{'name':'a.b'}"), "attributes[0]: \"a.b\" is no name"},
     {SCHEMA_OF("{'name':'1a'}"), "\"1a\" is no name"},
+    {SCHEMA_OF("{'name':'-a'}"), "\"-a\" is no name"},
+    {SCHEMA_OF("{'name':'a b'}"), "\"a b\" is no name"},
+    {SCHEMA_OF("{'name':'a:b'}"), "\"a:b\" is no name"},
+    {SCHEMA_OF("{'name':'$ref','type':'reference','referenceTypes':['uri']}"),
+     "\"$ref\" is no name"},
+    {SCHEMA_OF("{'name':'a','type':'complex','subAttributes':[{'name':'$b'}]}"),
+     "a.subAttributes[0]: \"$b\" is no name"},
+    {SCHEMA_OF("{'name':'a" LONG_64 "'}"), "is no name of an attribute"},
     {SCHEMA_OF("{'name':'a'},{'name':'A'}"), "Test.json: A: is defined twice"},
     {SCHEMA_OF("{'name':'a','type':'strnig'}"),
      "a: \"type\" is \"strnig\", must be one of string"},
@@ -628,6 +785,21 @@ static const struct {
     {SCHEMA_OF("{'name':'a','type':'reference','referenceTypes':[]}"), "a: a reference must"},
     {SCHEMA_OF("{'name':'a','referenceTypes':['User']}"), "a: only a reference has"},
     {SCHEMA_OF("{'name':'a','mutability':'writeOnly'}"), "a: a writeOnly attribute must"},
+    {SCHEMA_OF("{'name':'a','type':'binary','caseExact':false}"), "a: a binary is always"},
+    {SCHEMA_OF("{'name':'a','type':'reference','referenceTypes':['uri'],'caseExact':false}"),
+     "a: a reference is always"},
+    {SCHEMA_OF("{'name':'a','multiValued':true,'uniqueness':'server'}"),
+     "a: \"uniqueness\" must be \"none\": only a simple attribute with one value"},
+    {SCHEMA_OF("{'name':'a','type':'complex','uniqueness':'global','subAttributes':["
+               "{'name':'b'}]}"),
+     "a: \"uniqueness\" must be \"none\": only a simple"},
+    {SCHEMA_OF("{'name':'a','type':'complex','subAttributes':[{'name':'b','uniqueness':"
+               "'server'}]}"),
+     "a.b: \"uniqueness\" must be \"none\": only a simple"},
+    {SCHEMA_OF("{'name':'a','type':'boolean','uniqueness':'server'}"), "cannot be unique"},
+    {SCHEMA_OF("{'name':'a','type':'decimal','uniqueness':'global'}"), "cannot be unique"},
+    {SCHEMA_OF("{'name':'a','returned':'never','uniqueness':'server'}"),
+     "a conflict would tell its value"},
 };
 
 static const struct {
@@ -641,8 +813,28 @@ static const struct {
     {"{'name':'X','endpoint':'/X/Y','schema':'urn:x:A'}", "must be like \"/Users\""},
     {"{'name':'X/','endpoint':'/X','schema':'urn:x:A'}", "\"name\" must be letters"},
     {"{'name':'X','id':'Y','endpoint':'/X','schema':'urn:x:A'}", "and \"id\" the same"},
-    {"{'name':'User','endpoint':'/X','schema':'urn:x:A'}", "of this name or endpoint"},
-    {"{'name':'X','endpoint':'/Users','schema':'urn:x:A'}", "of this name or endpoint"},
+    {"{'name':'$X','endpoint':'/X','schema':'urn:x:A'}", "\"name\" must be letters"},
+    {"{'name':'X" LONG_64 "','endpoint':'/X','schema':'urn:x:A'}", "\"name\" must be letters"},
+    {"{'name':'X','endpoint':'/.search','schema':'urn:x:A'}", "must be like \"/Users\""},
+    {"{'name':'X','endpoint':'/Me','schema':'urn:x:A'}", "\"/Me\", which is the service's own"},
+    {"{'name':'X','endpoint':'/bulk','schema':'urn:x:A'}", "which is the service's own"},
+    {"{'name':'X','endpoint':'/Schemas','schema':'urn:x:A'}", "which is the service's own"},
+    {"{'name':'X','endpoint':'/ResourceTypes','schema':'urn:x:A'}",
+     "which is the service's own"},
+    {"{'name':'X','endpoint':'/ServiceProviderConfig','schema':'urn:x:A'}",
+     "which is the service's own"},
+    {"{'name':'User','endpoint':'/X','schema':'" SCIM_URN_USER "'}",
+     "User: is built in: its \"endpoint\" must stay \"/Users\""},
+    {"{'name':'User','endpoint':'/Users','schema':'urn:x:A'}",
+     "User: is built in: its \"endpoint\" must stay \"/Users\" and its "
+     "\"schema\" " SCIM_URN_USER},
+    {"{'name':'Group','schema':'" SCIM_URN_GROUP "'}", "Group: is built in"},
+    {"{'name':'user','endpoint':'/X','schema':'urn:x:A'}",
+     "there is another resource type of this name"},
+    {"{'name':'X','endpoint':'/users','schema':'urn:x:A'}",
+     "\"/users\", which is that of User"},
+    {"{'schemas':['" URN_SCHEMA "'],'name':'X','endpoint':'/X','schema':'urn:x:A'}",
+     "resource type: \"schemas\" must list " URN_TYPE},
     {"{'name':'X','endpoint':'/X','schema':'urn:x:B'}", "X: there is no schema urn:x:B"},
     {"{'name':'X','endpoint':'/X','schema':'urn:x:A','extensions':[]}",
      "\"extensions\" is none"},
@@ -707,6 +899,36 @@ static void test_type_faults(void **state)
     }
 }
 
+/* A second document of one name is a slip, of a built-in one too. */
+static void test_twice_faults(void **state)
+{
+    const char *schema = quoted(SCHEMA_OF("{'name':'a'}"));
+    const char *type = quoted("{'name':'X','endpoint':'/X','schema':'urn:x:A'}");
+    const char *user = USER_TYPE("");
+    scim_document same_name[] = {document(schema, false), document(type, true),
+                                 document(type, true)};
+    scim_document same_user[] = {document(user, true), document(user, true)};
+    scim_document same_endpoint[] = {
+        document(schema, false), document(type, true),
+        document(quoted("{'name':'Y','endpoint':'/X','schema':'urn:x:A'}"), true)};
+    scim_document same_schema[] = {document(schema, false), document(type, true),
+                                   document(schema, false)};
+
+    check_fault(same_name, 3, "X: there is another resource type of this name");
+    check_fault(same_user, 2, "User: there is another resource type of this name");
+    check_fault(same_endpoint, 3, "Y: \"endpoint\" is \"/X\", which is that of X");
+    check_fault(same_schema, 3, "urn:x:A is defined twice");
+}
+
+/* Text that is no JSON is told with its line. */
+static void test_no_json(void **state)
+{
+    scim_document d = document("{\"id\": \"urn:x:A\",\n  \"name\" \"A\"}", false);
+
+    check_fault(&d, 1, "line 2");
+    check_fault(&d, 1, "column");
+}
+
 /* What the service provider assigns cannot be redefined by a core schema. */
 static void test_common_faults(void **state)
 {
@@ -768,6 +990,19 @@ int main(void)
         {"further schemas and resource types join the registry", test_further_documents, set_up,
          tear_down, NULL},
         {"characteristics left out have the defaults of RFC 7643", test_defaults, set_up,
+         tear_down, NULL},
+        {"C-276 defaults are published with the rest", test_defaults_are_published, set_up,
+         tear_down, NULL},
+        {"C-277 URNs of a resource type are written as /Schemas has them",
+         test_urns_as_published, set_up, tear_down, NULL},
+        {"C-275 a resource type named User extends the built-in one", test_user_is_extended,
+         set_up, tear_down, NULL},
+        {"C-280 a schema that no resource type has is not published",
+         test_user_without_enterprise, set_up, tear_down, NULL},
+        {"C-276, C-278 the examples are good documents", test_examples, set_up, tear_down,
+         NULL},
+        {"C-275 a name or an endpoint stands once", test_twice_faults, set_up, tear_down, NULL},
+        {"a document that is no JSON is told with line and column", test_no_json, set_up,
          tear_down, NULL},
         {"C-278 faults of schemas are refused by name", test_schema_faults, set_up, tear_down,
          NULL},

@@ -1,287 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The service over a store in memory: calls in, replies out.
- *
- * Every reply that any test here gets is checked for what must hold of all of
- * them: see check_reply().
+ * The service over a store in memory: what holds of all endpoints, and the
+ * endpoints of users and groups.  Queries, Bulk and /Me have tests of their
+ * own.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#include <apr_general.h>
-#include <apr_lib.h>
-#include <apr_strings.h>
-
-#include "scim/json.h"
-#include "scim/service.h"
-
-#include "../../mod_scim/service/handler.h"
-
-#define BASE "https://scim.example.org/scim/v2"
-#define NOBODY "0197a1b2-c3d4-7e5f-8a6b-0123456789ab"
-#define SCHEMAS_USER "\"schemas\":[\"" SCIM_URN_USER "\"]"
-#define SCHEMAS_GROUP "\"schemas\":[\"" SCIM_URN_GROUP "\"]"
-#define PATCH(operations) \
-    "{\"schemas\":[\"" SCIM_URN_PATCH "\"],\"Operations\":[" operations "]}"
-
-static const scim_registry *registry;
-
-/* Renewed for each test. */
-static apr_pool_t *pool;
-static scim_store *store;
-static scim_wire wire;
-static scim_identity identity;
-static apr_time_t now;
-
-static void open_tenant(scim_tenant *tenant, const char *name)
-{
-    assert_null(scim_tenant_create(tenant, store, name, now, pool));
-}
-
-static int begin(void **state)
-{
-    scim_store_options options = {.kv = {.create = true}, .registry = registry};
-
-    apr_pool_create(&pool, NULL);
-    assert_null(scim_store_open(&store, "memory:", &options, pool));
-    now = apr_time_from_sec(1800000000);
-    wire = (scim_wire){.lenient = true, .default_page = 100, .max_page = 1000};
-    identity =
-        (scim_identity){.connection = "entra", .scopes = SCIM_SCOPE_READ | SCIM_SCOPE_WRITE};
-    open_tenant(&identity.tenant, "acme");
-    return 0;
-}
-
-static int end(void **state)
-{
-    apr_pool_destroy(pool);
-    return 0;
-}
-
-/* Asking */
-
-static scim_call call_of(scim_method method, const char *url, const char *body)
-{
-    const char *query = strchr(url, '?');
-    scim_call call = {.method = method,
-                      .body = body,
-                      .body_len = body ? strlen(body) : 0,
-                      .base_url = BASE,
-                      .identity = &identity,
-                      .wire = &wire,
-                      .store = store,
-                      .registry = registry,
-                      .now = now += apr_time_from_sec(1)};
-
-    if (query) {
-        call.query = query + 1;
-        url = apr_pstrmemdup(pool, url, (apr_size_t)(query - url));
-    }
-    call.target = scim_route_find(method, url, registry, pool);
-    return call;
-}
-
-static const json_t *json_of(const scim_reply *reply)
-{
-    return scim_json_read_own(reply->body, reply->body_len, pool);
-}
-
-static void check_no_null(const json_t *value)
-{
-    const char *key;
-    json_t *member;
-    size_t i;
-
-    assert_false(json_is_null(value));
-    json_object_foreach((json_t *)value, key, member)
-    {
-        check_no_null(member);
-    }
-    json_array_foreach((json_t *)value, i, member)
-    {
-        check_no_null(member);
-    }
-}
-
-static void check_error(const scim_reply *reply, const json_t *body)
-{
-    const char *type = scim_json_string(body, "scimType");
-
-    assert_non_null(reply->error);
-    assert_string_equal(json_string_value(json_array_get(json_object_get(body, "schemas"), 0)),
-                        SCIM_URN_ERROR);
-    assert_int_equal(atoi(scim_json_string(body, "status")), reply->status);
-    assert_true(*scim_json_string(body, "detail"));
-    if (type) {
-        assert_true(reply->status == 400 || reply->status == 409 || reply->status == 403);
-    }
-    assert_true((reply->status == 405) == (reply->allow != NULL));
-    assert_true((reply->status == 503) == (reply->retry_after > 0));
-}
-
-static void check_resource(const scim_reply *reply, const json_t *body)
-{
-    const json_t *meta = json_object_get(body, "meta");
-
-    assert_non_null(json_object_get(body, "schemas"));
-    assert_string_equal(scim_json_string(body, "id"), reply->id);
-    assert_string_equal(reply->content_location, reply->location);
-    assert_null(json_object_get(body, "password"));
-    if (meta && json_object_get(meta, "version")) {
-        assert_string_equal(scim_json_string(meta, "location"), reply->location);
-        assert_string_equal(scim_json_string(meta, "version"), reply->etag);
-    }
-}
-
-static void check_list(const scim_reply *reply, const json_t *body)
-{
-    const json_t *resources = json_object_get(body, "Resources");
-
-    assert_true(json_is_array(resources));
-    assert_true(json_is_integer(json_object_get(body, "startIndex")));
-    assert_true(json_is_integer(json_object_get(body, "totalResults")));
-    assert_int_equal(json_integer_value(json_object_get(body, "itemsPerPage")),
-                     json_array_size(resources));
-    assert_int_equal(reply->count, json_array_size(resources));
-}
-
-/* What holds of every reply: C-001, C-008, C-028, C-065, C-113, C-220, C-281. */
-static void check_reply(const scim_reply *reply)
-{
-    const json_t *body;
-
-    assert_int_equal(reply->body != NULL, reply->content_type != NULL);
-    if (!reply->body) {
-        assert_true(reply->status == 204 || reply->status == 304);
-        return;
-    }
-    body = json_of(reply);
-    assert_non_null(body);
-    assert_int_equal(strlen(reply->body), reply->body_len);
-    check_no_null(body);
-    if (reply->status >= 400) {
-        check_error(reply, body);
-        return;
-    }
-    assert_null(reply->error);
-    if (json_object_get(body, "totalResults")) {
-        check_list(reply, body);
-    } else if (reply->etag) {
-        check_resource(reply, body);
-    }
-}
-
-static scim_reply ask(const scim_call *call)
-{
-    scim_reply reply;
-
-    memset(&reply, 0xa5, sizeof(reply));
-    scim_service_answer(&reply, call, pool);
-    check_reply(&reply);
-    return reply;
-}
-
-static scim_reply submit(scim_method method, const char *url, const char *body)
-{
-    scim_call call = call_of(method, url, body);
-
-    return ask(&call);
-}
-
-static scim_reply get(const char *url)
-{
-    return submit(SCIM_GET, url, NULL);
-}
-
-static void assert_error(scim_reply reply, int status, const char *type)
-{
-    if (reply.status != status) {
-        fail_msg("%d is not %d: %s", reply.status, status, reply.body);
-    }
-    assert_non_null(reply.error);
-    if (type) {
-        assert_non_null(reply.error->scim_type);
-        assert_string_equal(reply.error->scim_type, type);
-    } else {
-        assert_null(reply.error->scim_type);
-    }
-}
-
-static scim_reply assert_status(scim_reply reply, int status)
-{
-    if (reply.status != status) {
-        fail_msg("%d is not %d: %s", reply.status, status, reply.body ? reply.body : "");
-    }
-    return reply;
-}
-
-static const char *user_body(const char *name)
-{
-    return apr_psprintf(pool, "{" SCHEMAS_USER ",\"userName\":\"%s\"}", name);
-}
-
-static const char *create(const char *url, const char *body)
-{
-    return assert_status(submit(SCIM_POST, url, body), 201).id;
-}
-
-static const char *create_user(const char *name)
-{
-    return create("/Users", user_body(name));
-}
-
-static const char *create_group(const char *name, const char *members)
-{
-    return create("/Groups",
-                  apr_psprintf(pool,
-                               "{" SCHEMAS_GROUP ",\"displayName\":\"%s\",\"members\":[%s]}",
-                               name, members));
-}
-
-static const char *user_url(const char *id)
-{
-    return apr_pstrcat(pool, "/Users/", id, NULL);
-}
-
-static const char *group_url(const char *id)
-{
-    return apr_pstrcat(pool, "/Groups/", id, NULL);
-}
-
-static const char *member(const char *id)
-{
-    return apr_psprintf(pool, "{\"value\":\"%s\"}", id);
-}
-
-/* A string below the body: "name.givenName"; NULL where there is none. */
-static const char *text_at(scim_reply reply, const char *path)
-{
-    const json_t *at = json_of(&reply);
-    char *state, *name = apr_strtok(apr_pstrdup(pool, path), ".", &state);
-
-    for (; name; name = apr_strtok(NULL, ".", &state)) {
-        at = json_is_array(at) ? json_array_get(at, (size_t)atoi(name))
-                               : json_object_get(at, name);
-    }
-    return json_string_value(at);
-}
-
-static int size_of(scim_reply reply, const char *name)
-{
-    return (int)json_array_size(json_object_get(json_of(&reply), name));
-}
-
-static json_int_t total_of(const char *url)
-{
-    scim_reply reply = assert_status(get(url), 200);
-
-    return json_integer_value(json_object_get(json_of(&reply), "totalResults"));
-}
+#include "service_fixture.h"
 
 /* The wire */
 
@@ -443,14 +166,11 @@ static void test_options(void **state)
     assert_string_equal(reply.allow, "GET, HEAD, POST, OPTIONS");
 }
 
-static void test_not_built(void **state)
+static void test_switched_off(void **state)
 {
+    wire.bulk_operations = 0;
     assert_error(submit(SCIM_POST, "/Bulk", "{}"), 501, NULL);
-    assert_error(get("/Me"), 501, NULL);
-    assert_error(submit(SCIM_PATCH, "/Me", "{}"), 501, NULL);
-    assert_error(submit(SCIM_POST, "/.search", "{}"), 501, NULL);
-    assert_error(submit(SCIM_POST, "/Users/.search", "{}"), 501, NULL);
-    assert_error(get("/?filter=userName+eq+%22a%22"), 501, NULL);
+    assert_error(submit(SCIM_POST, "/Bulk", "nonsense"), 501, NULL);
 }
 
 /* Who may */
@@ -1203,8 +923,7 @@ static void test_config(void **state)
     assert_true(supported(config, "patch"));
     assert_true(supported(config, "filter"));
     assert_true(supported(config, "etag"));
-    assert_false(supported(config, "bulk"));
-    assert_false(supported(config, "sort"));
+    assert_true(supported(config, "sort"));
     assert_false(supported(config, "changePassword"));
     assert_int_equal(
         json_integer_value(json_object_get(json_object_get(config, "filter"), "maxResults")),
@@ -1215,7 +934,29 @@ static void test_config(void **state)
     assert_string_equal(reply.content_location, BASE "/ServiceProviderConfig");
     paging = json_object_get(config, "pagination");
     assert_true(json_is_true(json_object_get(paging, "index")));
-    assert_true(json_is_false(json_object_get(paging, "cursor")));
+    assert_true(json_is_true(json_object_get(paging, "cursor")));
+    assert_string_equal(json_string_value(json_object_get(paging, "defaultPaginationMethod")),
+                        "index");
+    assert_int_equal(json_integer_value(json_object_get(paging, "defaultPageSize")), 100);
+    assert_int_equal(json_integer_value(json_object_get(paging, "maxPageSize")), 1000);
+    assert_int_equal(json_integer_value(json_object_get(paging, "cursorTimeout")), 3600);
+}
+
+static void assert_bulk(bool is_supported, int operations, int bytes)
+{
+    scim_reply reply = get("/ServiceProviderConfig");
+    const json_t *bulk = json_object_get(json_of(&reply), "bulk");
+
+    assert_int_equal(supported(json_of(&reply), "bulk"), is_supported);
+    assert_int_equal(json_integer_value(json_object_get(bulk, "maxOperations")), operations);
+    assert_int_equal(json_integer_value(json_object_get(bulk, "maxPayloadSize")), bytes);
+}
+
+static void test_config_of_bulk(void **state)
+{
+    assert_bulk(true, 500, 1 << 20);
+    wire.bulk_operations = 0;
+    assert_bulk(false, 0, 0);
 }
 
 /* Every name is an attribute of the schema, every required attribute is there. */
@@ -1236,16 +977,14 @@ static void assert_conforms(const json_t *object, const scim_attribute *attribut
         }
         known += value != NULL;
         if (value && a->subs_count && a->multi_valued) {
-            json_array_foreach(value, n, element)
-            {
+            json_array_foreach (value, n, element) {
                 assert_conforms(element, a->subs, a->subs_count);
             }
         } else if (value && a->subs_count) {
             assert_conforms(value, a->subs, a->subs_count);
         }
     }
-    json_object_foreach((json_t *)object, name, value)
-    {
+    json_object_foreach ((json_t *)object, name, value) {
         known += !strcmp(name, "schemas") || !strcmp(name, "id") || !strcmp(name, "meta");
     }
     /* "id" may be declared by the schema itself and is then counted twice */
@@ -1310,11 +1049,9 @@ static void test_types_and_schemas_agree(void **state)
     size_t i, k;
     json_t *type, *extension;
 
-    json_array_foreach(json_object_get(json_of(&types), "Resources"), i, type)
-    {
+    json_array_foreach (json_object_get(json_of(&types), "Resources"), i, type) {
         assert_schema_served(scim_json_string(type, "schema"));
-        json_array_foreach(json_object_get(type, "schemaExtensions"), k, extension)
-        {
+        json_array_foreach (json_object_get(type, "schemaExtensions"), k, extension) {
             assert_schema_served(scim_json_string(extension, "schema"));
         }
     }
@@ -1344,7 +1081,7 @@ int main(void)
         {"C-011 C-019 no such path", test_no_such_path, begin, end, NULL},
         {"C-012 C-264 wrong method", test_wrong_method, begin, end, NULL},
         {"C-027 OPTIONS", test_options, begin, end, NULL},
-        {"C-013 C-265 what is not built is 501", test_not_built, begin, end, NULL},
+        {"C-013 what is switched off is 501", test_switched_off, begin, end, NULL},
         {"C-014 C-016 401 before all else", test_no_identity, begin, end, NULL},
         {"C-015 C-016 403 before all else", test_scope, begin, end, NULL},
         {"a suspended directory is 403", test_suspended, begin, end, NULL},
@@ -1400,6 +1137,7 @@ int main(void)
         {"C-222 C-223 C-224 If-Match", test_if_match, begin, end, NULL},
         {"C-221 If-None-Match", test_if_none_match, begin, end, NULL},
         {"C-143 C-270 C-271 the configuration", test_config, begin, end, NULL},
+        {"C-241 C-270 the configuration tells of Bulk", test_config_of_bulk, begin, end, NULL},
         {"C-270 C-280 the configuration conforms to its schema", test_config_conforms, begin,
          end, NULL},
         {"C-272 C-274 C-275 resource types", test_types, begin, end, NULL},
@@ -1409,15 +1147,6 @@ int main(void)
         {"C-273 discovery takes no filter", test_discovery_filter, begin, end, NULL},
     };
 
-    apr_initialize();
-    atexit(apr_terminate);
-    {
-        apr_pool_t *process;
-
-        apr_pool_create(&process, NULL);
-        if (scim_registry_make(&registry, process)) {
-            return 1;
-        }
-    }
+    make_registry(false);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -45,9 +45,11 @@ static const char device_json[] =
     "{'name':'tags','type':'string','multiValued':true},"
     "{'name':'ports','type':'integer','multiValued':true},"
     "{'name':'serial','type':'string','multiValued':false,'mutability':'immutable'},"
+    "{'name':'code','type':'string','mutability':'writeOnly','returned':'never'},"
     "{'name':'box','type':'complex','multiValued':false,'subAttributes':["
     "{'name':'size','type':'integer','multiValued':false,'mutability':'immutable'},"
     "{'name':'colours','type':'string','multiValued':true},"
+    "{'name':'pin','type':'string','mutability':'writeOnly','returned':'never'},"
     ATTRIBUTE("note", "string") "]},"
     "{'name':'slots','type':'complex','multiValued':true,'subAttributes':["
     "{'name':'name','type':'string','multiValued':false,'required':true},"
@@ -57,6 +59,7 @@ static const char label_json[] =
     "'name':'Label','attributes':["
     "{'name':'text','type':'string','multiValued':false,'required':true},"
     "{'name':'batch','type':'string','multiValued':false,'mutability':'immutable'},"
+    "{'name':'key','type':'string','mutability':'writeOnly','returned':'never'},"
     "{'name':'printed','type':'dateTime','multiValued':false,'mutability':'readOnly'}]}";
 static const char type_json[] =
     "{'schemas':['urn:ietf:params:scim:schemas:core:2.0:ResourceType'],'id':'Device',"
@@ -491,6 +494,30 @@ static void test_immutable(void **state)
            SCIM_E_MUTABILITY, LABEL ":batch is immutable");
 }
 
+/* Whoever sends back what was read cannot have what is writeOnly. */
+static void test_write_only(void **state)
+{
+    static const char before[] =
+        "{" DEVICE_JSON ",'code':'c','box':{'pin':'p','note':'n'},'" LABEL
+        "':{'text':'l','key':'k'}}";
+    scim_draft draft;
+
+    check(&draft, device, false, with(DEVICE_JSON "," LABELLED, ",'code':'c'"), NULL,
+          "{" DEVICE_JSON "," LABELLED ",'code':'c'}");
+    check(&draft, device, false, with(DEVICE_JSON "," LABELLED, ",'code':null"), NULL,
+          "{" DEVICE_JSON "," LABELLED "}");
+    check(&draft, device, false, with(DEVICE_JSON "," LABELLED, ""), before,
+          "{" DEVICE_JSON ",'code':'c','box':{'pin':'p'},'" LABEL "':{'text':'l','key':'k'}}");
+    check(&draft, device, false,
+          with(DEVICE_JSON, ",'code':'d','box':{'pin':'q'},'" LABEL "':{'text':'l','key':'m'}"),
+          before,
+          "{" DEVICE_JSON ",'code':'d','box':{'pin':'q'},'" LABEL "':{'text':'l','key':'m'}}");
+    check(
+        &draft, device, false,
+        with(DEVICE_JSON, ",'code':'','box':{'pin':null},'" LABEL "':{'text':'l','key':null}"),
+        before, "{" DEVICE_JSON "," LABELLED "}");
+}
+
 static const scim_member_op *member(const scim_draft *draft, int i)
 {
     assert_non_null(draft->members);
@@ -829,6 +856,8 @@ int main(void)
         {"C-055 required extension", test_required_extension, NULL, NULL, NULL},
         {"C-153 C-159 PUT clears what it leaves out", test_put, NULL, NULL, NULL},
         {"C-154 immutable attributes and PUT", test_immutable, NULL, NULL, NULL},
+        {"C-153 PUT keeps writeOnly attributes that it leaves out", test_write_only, NULL, NULL,
+         NULL},
         {"members become steps", test_members, NULL, NULL, NULL},
         {"C-153 PUT replaces all members", test_members_put, NULL, NULL, NULL},
         {"C-040 wrong members", test_members_faults, NULL, NULL, NULL},
