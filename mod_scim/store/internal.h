@@ -137,6 +137,8 @@ void index_prefix(scim_key *key, const scim_tenant *tenant, const scim_store *st
                   const index_def *def);
 
 /* reference.c */
+/* Whether the $ref of an attribute may lead to resources of a type. */
+bool reference_may_lead_to(const scim_attribute *attribute, const scim_resource_type *type);
 /* *out: the type of what a reference leads to, NULL where that is nothing, or
  * nothing that the attribute may lead to. */
 scim_kv_rc reference_target(const type_def **out, const scim_view *view,

@@ -454,6 +454,21 @@ static const scim_error *check_kind(planning *p, const wanted *w, const type_def
     return NULL;
 }
 
+/* The types whose resources can be members, as the schema of groups has them. */
+static bool may_be_member(const scim_store *store, const type_def *type)
+{
+    int i;
+
+    for (i = 0; i < store->types_count; i++) {
+        const scim_attribute *members = store->types[i].type->members;
+
+        if (members && reference_may_lead_to(members, type->type)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Whether a member that is to be there may be.  One that is there already
  * stays, whatever became of its resource. */
 static const scim_error *check_member(planning *p, const wanted *w, const type_def *type)
@@ -470,7 +485,7 @@ static const scim_error *check_member(planning *p, const wanted *w, const type_d
         return scim_error_make(p->view->pool, SCIM_E_TOO_LARGE, "%s: display is too long",
                                place_of(w));
     }
-    if (type) {
+    if (type && may_be_member(p->view->store, type)) {
         return check_kind(p, w, type, there);
     }
     if (there || p->tenant->policy.dangling_references) {

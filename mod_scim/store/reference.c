@@ -12,16 +12,15 @@
 
 #include "internal.h"
 
-/* Whether the schema lets def lead to resources of a type. */
-static bool may_lead_to(const index_def *def, const type_def *type)
+bool reference_may_lead_to(const scim_attribute *attribute, const scim_resource_type *type)
 {
-    const scim_attribute *ref = scim_attribute_sub(def->path.attribute, "$ref", 4);
+    const scim_attribute *ref = scim_attribute_sub(attribute, "$ref", 4);
     const char *const *name = ref ? ref->reference_types : NULL;
 
     if (!name) {
         return true;
     }
-    while (*name && strcmp(*name, type->type->name)) {
+    while (*name && strcmp(*name, type->name)) {
         name++;
     }
     return *name != NULL;
@@ -33,7 +32,7 @@ scim_kv_rc reference_target(const type_def **out, const scim_view *view,
 {
     scim_kv_rc rc = record_find(out, view, tenant, target);
 
-    if (*out && !may_lead_to(def, *out)) {
+    if (*out && !reference_may_lead_to(def->path.attribute, (*out)->type)) {
         *out = NULL;
     }
     return rc;
@@ -83,6 +82,19 @@ typedef struct resolving {
     bool allowed;
 } resolving;
 
+/* "User", "User or Device": what an attribute may refer to. */
+static const char *target_names(const scim_attribute *attribute, apr_pool_t *pool)
+{
+    const scim_attribute *ref = scim_attribute_sub(attribute, "$ref", 4);
+    const char *const *name = ref ? ref->reference_types : NULL;
+    const char *names = NULL;
+
+    for (; name && *name; name++) {
+        names = names ? apr_pstrcat(pool, names, " or ", *name, NULL) : *name;
+    }
+    return names ? names : "resource";
+}
+
 static const scim_error *leads_nowhere(const resolving *r, const index_def *def,
                                        const char *text)
 {
@@ -90,7 +102,8 @@ static const scim_error *leads_nowhere(const resolving *r, const index_def *def,
         return NULL;
     }
     return scim_error_make(r->view->pool, SCIM_E_INVALID_VALUE,
-                           "%s.value: there is no user with the id \"%s\"", def->name, text);
+                           "%s.value: there is no %s with the id \"%s\"", def->name,
+                           target_names(def->path.attribute, r->view->pool), text);
 }
 
 /* The $ref is relative to the base of the service (RFC 7643 section 2.3.7). */

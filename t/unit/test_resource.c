@@ -793,7 +793,7 @@ static void test_reference(void **state)
     assert_string_equal(scim_json_string(manager_of(&id), "$ref"),
                         fmt("Users/%s", text_of(&boss)));
     MUST_FAIL(post(&change, "User", managed("b", NOBODY)), SCIM_E_INVALID_VALUE,
-              "manager.value: there is no user with the id \"" NOBODY "\"");
+              "manager.value: there is no User with the id \"" NOBODY "\"");
     MUST_FAIL(post(&change, "User", managed("b", "bob")), SCIM_E_INVALID_VALUE, "\"bob\"");
     MUST_FAIL(put(&change, "User", &id, managed("a", NOBODY)), SCIM_E_INVALID_VALUE, NOBODY);
     MUST_FAIL(put(&change, "User", &id, managed("a", "bob")), SCIM_E_INVALID_VALUE, "bob");
