@@ -789,7 +789,7 @@ static void check_filter(const population *p, const char *text)
 
 static void test_random(void **state)
 {
-    int i, rounds = 300;
+    int i, rounds = 2000;
     population u, g;
     apr_pool_t *pool = fix.pool;
 
@@ -854,7 +854,7 @@ static void test_random_types(void **state)
 {
     static const char *const attributes[] = {"name", "tags", "size", "weight",
                                              "born", "hot",  "seal"};
-    int i, rounds = 300;
+    int i, rounds = 2000;
     apr_pool_t *pool = fix.pool;
     scim_id things[30];
     population p;
