@@ -287,8 +287,8 @@ static const scim_error *parse_path(parser *p, scim_path *path)
     case SCIM_PATH_MALFORMED:
         return fault(p, start, "the name of an attribute must stand here");
     case SCIM_PATH_UNKNOWN:
-        return fault(p, start, "%s has no such attribute",
-                     p->registry ? "no resource type" : p->type->name);
+        return p->registry ? fault(p, start, "no resource type has this attribute")
+                           : fault(p, start, "%s has no such attribute", p->type->name);
     case SCIM_PATH_OK:
         break;
     }

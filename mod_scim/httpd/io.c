@@ -123,13 +123,13 @@ static int body_too_large(request_rec *r, const scim_state *state, apr_int64_t l
 {
     /* The rest of the body is not read: the connection ends with the answer. */
     r->connection->keepalive = AP_CONN_CLOSE;
-    return send_error(
-        r, scim_error_make(r->pool, SCIM_E_TOO_LARGE,
-                           "The body is larger than the %" APR_INT64_T_FMT
-                           " bytes that this endpoint accepts (%s)",
-                           limit,
-                           is_bulk(state) ? "maxPayloadSize; SCIMBulk, LimitRequestBody"
-                                          : "SCIMMaxBody, LimitRequestBody"));
+    return send_error(r, scim_error_make(r->pool, SCIM_E_TOO_LARGE,
+                                         "The body is larger than the %" APR_INT64_T_FMT
+                                         " bytes that this endpoint accepts (%s)",
+                                         limit,
+                                         is_bulk(state)
+                                             ? "maxPayloadSize; SCIMBulk, LimitRequestBody"
+                                             : "SCIMMaxBody, LimitRequestBody"));
 }
 
 static apr_int64_t body_limit(request_rec *r, const scim_state *state)

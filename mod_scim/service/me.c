@@ -76,7 +76,9 @@ static const scim_error *not_mapped(apr_pool_t *pool)
 const scim_error *scim_handle_me(scim_reply *reply, const scim_call *call, apr_pool_t *pool)
 {
     scim_call own = *call;
-    me_baton me = {.reply = reply, .call = &own, .how = {.base_url = call->base_url, .registry = call->registry}};
+    me_baton me = {.reply = reply,
+                   .call = &own,
+                   .how = {.base_url = call->base_url, .registry = call->registry}};
 
     if (!call->person) {
         return not_mapped(pool);

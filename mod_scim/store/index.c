@@ -111,7 +111,8 @@ static void add_value(collecting *c, const index_def *def, const json_t *value)
         scim_key_value(&key, prepared, len);
     } else if (json_is_integer(value)) {
         add_number(&key, json_integer_value(value));
-        text = apr_psprintf(c->pool, "%" APR_INT64_T_FMT, (apr_int64_t)json_integer_value(value));
+        text =
+            apr_psprintf(c->pool, "%" APR_INT64_T_FMT, (apr_int64_t)json_integer_value(value));
     } else if (json_is_boolean(value)) {
         unsigned char byte = json_is_true(value) ? 1 : 0;
 

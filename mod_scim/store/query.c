@@ -53,11 +53,11 @@ typedef struct search {
     scim_page *out;
     apr_uint64_t total; /* matches so far, without those before a cursor */
     apr_uint64_t shown;
-    apr_uint64_t read;           /* records read so far */
+    apr_uint64_t read;           /* records looked into so far */
     bool exact;                  /* candidates need no evaluation */
     bool done;                   /* the page is full, and what stands behind it is known */
     apr_array_header_t *entries; /* of a sort, else NULL */
-    bool meta; /* the filter, or the sort, looks at meta */
+    bool meta;                   /* the filter, or the sort, looks at meta */
     apr_pool_t *scratch;
 } search;
 
@@ -494,15 +494,15 @@ static const scim_error *too_many(const search *s)
 {
     const scim_filter *filter = s->part->filter;
     const char *name = filter ? first_attribute(filter) : NULL;
+    apr_pool_t *pool = s->view->pool;
 
-    return scim_error_make(
-        s->view->pool, SCIM_E_TOO_MANY,
-        "This query would have to read more than %" APR_UINT64_T_FMT
-        " resources: %s%s%s, or ask the administrator for a higher "
-        "SCIMScanLimit",
-        s->view->store->scan_limit,
-        name ? "have " : "filter by an attribute that is indexed (SCIMIndex)", name ? name : "",
-        name ? " indexed (SCIMIndex), filter by an attribute that is" : "");
+    return scim_error_make(pool, SCIM_E_TOO_MANY,
+                           "This query would have to read more than %" APR_UINT64_T_FMT
+                           " resources: filter by an attribute that is indexed%s, or ask the "
+                           "administrator for a higher SCIMScanLimit",
+                           s->view->store->scan_limit,
+                           name ? apr_psprintf(pool, ", have %s indexed (SCIMIndex)", name)
+                                : " (SCIMIndex)");
 }
 
 static const scim_error *fill(scim_record *out, const search *s, const type_def *type,

@@ -192,8 +192,8 @@ static inline scim_reply ask(const scim_call *call)
 {
     scim_reply reply;
 
-    by_cursor = (call->query && strstr(call->query, "cursor")) ||
-                (call->body && strstr(call->body, "\"cursor\":\""));
+    by_cursor = call->method == SCIM_GET ? call->query && strstr(call->query, "cursor")
+                                         : call->body && strstr(call->body, "\"cursor\":\"");
     memset(&reply, 0xa5, sizeof(reply));
     scim_service_answer(&reply, call, pool);
     check_reply(&reply);

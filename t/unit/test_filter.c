@@ -95,6 +95,7 @@ static apr_pool_t *pool;
 static const scim_resource_type *user_type;
 static const scim_resource_type *group_type;
 static const scim_resource_type *device_type;
+static const scim_registry *all_types;
 
 /* The edges of the store: g1 has two members, and user a is in g1. */
 
@@ -788,6 +789,82 @@ static void test_unknown_attributes(void **state)
     REFUSES(user_type, rows);
 }
 
+/* The letters of the types in which a filter over all of them selects what
+ * has nothing but its type: U, G, D. */
+static const char *selected_types(const char *text)
+{
+    const struct {
+        const scim_resource_type *type;
+        char letter;
+    } types[] = {{user_type, 'U'}, {group_type, 'G'}, {device_type, 'D'}};
+    char *letters = apr_pcalloc(pool, 4);
+    size_t found = 0;
+    size_t i;
+
+    for (i = 0; i < 3; i++) {
+        json_t *resource = json_pack("{s:{s:s},s:s}", "meta", "resourceType",
+                                     types[i].type->name, "displayName", "x");
+        scim_subject subject = {.type = types[i].type,
+                                .resource = scim_json_adopt(resource, pool)};
+        const scim_filter *filter;
+        const scim_error *err =
+            scim_filter_parse_any(&filter, text, types[i].type, all_types, false, pool);
+
+        if (err) {
+            fail_msg("%s: %s", text, err->detail);
+        }
+        if (scim_filter_match(filter, &subject, pool)) {
+            letters[found++] = types[i].letter;
+        }
+    }
+    return letters;
+}
+
+static void test_all_types(void **state)
+{
+    static const row rows[] = {
+        {"displayName eq \"X\"", "UG"},
+        {"not (displayName eq \"X\")", "D"},
+        {"displayName ne \"x\"", "D"},
+        {"displayName eq null", "D"},
+        {"meta.resourceType eq \"Group\" or count gt 1", "G"},
+        {"not (count gt 1)", "UGD"},
+        {"count ne 1", "UGD"},
+        {"count pr or members pr or groups pr", ""},
+        {"emails[type eq \"work\" and not (value pr)]", ""},
+        {"not (emails[type eq \"work\"])", "UGD"},
+        {"emails[type eq \"work\"].value ne \"x\"", "UGD"},
+        {"pin[slot ge 3].since gt \"2026-01-01T00:00:00Z\"", ""},
+        {ENT ":department eq null and displayName pr", "UG"},
+    };
+    static const row refused[] = {
+        {"nothing pr", "'nothing' at position 1: no resource type has this attribute"},
+        {"count pr and nothing.x pr", "'nothing.x' at position 14"},
+        {"count gt \"x\"", "'\"x\"' at position 10"},
+        {"emails[kind pr]", "'kind' at position 8"},
+        {"members", "an operator must stand here"},
+    };
+    size_t i, k;
+
+    for (i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        if (strcmp(selected_types(rows[i].filter), rows[i].expected)) {
+            fail_msg("%s selects \"%s\"", rows[i].filter, selected_types(rows[i].filter));
+        }
+    }
+    for (i = 0; i < sizeof(refused) / sizeof(*refused); i++) {
+        for (k = 0; k < 3; k++) {
+            const scim_resource_type *types[] = {user_type, group_type, device_type};
+            const scim_filter *filter;
+            const scim_error *err = scim_filter_parse_any(&filter, refused[i].filter, types[k],
+                                                          all_types, false, pool);
+
+            assert_non_null(err);
+            assert_int_equal(err->code, SCIM_E_INVALID_FILTER);
+            assert_non_null(strstr(err->detail, refused[i].expected));
+        }
+    }
+}
+
 static void test_sensitive(void **state)
 {
     static const row user_rows[] = {
@@ -1370,6 +1447,8 @@ int main(void)
         {"C-100 id, externalId and meta", test_ids, NULL, NULL, NULL},
         {"C-102 S-35 unknown attributes are invalidFilter", test_unknown_attributes, NULL, NULL,
          NULL},
+        {"C-102 C-125 over all types what a type lacks has no value", test_all_types, NULL,
+         NULL, NULL},
         {"C-103 attributes that are never returned", test_sensitive, NULL, NULL, NULL},
         {"C-105 limits of depth, terms and length", test_limits, NULL, NULL, NULL},
         {"C-105 hostile nesting is refused early", test_hostile, NULL, NULL, NULL},
@@ -1388,20 +1467,19 @@ int main(void)
         {"the forms of a tree", test_tree, NULL, NULL, NULL},
         {"S-32 random filters against a naive evaluator", test_random, NULL, NULL, NULL},
     };
-    const scim_registry *registry;
     const scim_error *err;
 
     apr_initialize();
     atexit(apr_terminate);
     apr_pool_create(&pool, NULL);
-    err =
-        scim_registry_build(&registry, documents, sizeof(documents) / sizeof(*documents), pool);
+    err = scim_registry_build(&all_types, documents, sizeof(documents) / sizeof(*documents),
+                              pool);
     if (err) {
         print_error("%s\n", err->detail);
         return 1;
     }
-    user_type = scim_registry_type(registry, "User");
-    group_type = scim_registry_type(registry, "Group");
-    device_type = scim_registry_type(registry, "Device");
+    user_type = scim_registry_type(all_types, "User");
+    group_type = scim_registry_type(all_types, "Group");
+    device_type = scim_registry_type(all_types, "Device");
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

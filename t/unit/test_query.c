@@ -70,11 +70,10 @@ static const scim_filter *filter_of(const char *type, const char *text)
 static const scim_error *find(finding *out, const char *type, const char *filter,
                               apr_uint64_t start, apr_uint64_t count)
 {
-    *out = (finding){
-        .tenant = &fix.tenant,
-        .part = {.type = type_of(type)},
-        .query = {.start = start, .count = count, .base_url = BASE},
-        .ids = apr_array_make(fix.pool, 8, sizeof(scim_id))};
+    *out = (finding){.tenant = &fix.tenant,
+                     .part = {.type = type_of(type)},
+                     .query = {.start = start, .count = count, .base_url = BASE},
+                     .ids = apr_array_make(fix.pool, 8, sizeof(scim_id))};
     if (filter) {
         out->part.filter = filter_of(type, filter);
     }

@@ -975,8 +975,7 @@ static void test_if_match(void **state)
 {
     scim_id a = new_user("a"), b = new_user("b"), nobody;
     scim_id group = new_group("staff", fmt("{'value':'%s'}", text_of(&a)));
-    const scim_precondition stale = {.if_match = "W/\"1\""},
-                            any = {.if_match = "*"};
+    const scim_precondition stale = {.if_match = "W/\"1\""}, any = {.if_match = "*"};
     const char *was = scim_etag_make(record_of("Group", &group).version, fix.pool);
     const scim_tenant *t = &fix.tenant;
     apr_pool_t *p = fix.pool;

@@ -701,6 +701,26 @@ static void test_patch_nothing(void **state)
     assert_string_equal(get(user_url(id)).etag, before.etag);
 }
 
+static void test_patch_schemas(void **state)
+{
+    const char *id = create("/Users", text_of("{'schemas':['@U','@EU'],'userName':'a',"
+                                              "'@EU':{'department':'d'}}"));
+    const char *remove = text_of("{'schemas':['@PO'],'Operations':[{'op':'remove','path':"
+                                 "'schemas[value eq \\'@EU\\']'}]}");
+    scim_reply reply = submit(SCIM_PATCH, user_url(id), remove);
+
+    assert_status(reply, 200);
+    assert_int_equal(size_of(reply, "schemas"), 1);
+    assert_null(json_object_get(json_of(&reply), SCIM_URN_ENTERPRISE));
+    assert_non_null(strstr(reply.changes, "department"));
+    /* what is not there is removed without a change */
+    assert_string_equal(submit(SCIM_PATCH, user_url(id), remove).etag, reply.etag);
+    assert_error(submit(SCIM_PATCH, user_url(id),
+                        text_of("{'schemas':['@PO'],'Operations':[{'op':'remove','path':"
+                                "'schemas','value':['@U']}]}")),
+                 400, "mutability");
+}
+
 /* Delete, members, groups */
 
 static void test_delete(void **state)
@@ -739,6 +759,43 @@ static void test_members(void **state)
     reply = get(apr_pstrcat(pool, group_url(id), "?attributes=members.value", NULL));
     assert_string_equal(text_at(reply, "members.1.value"), b);
     assert_null(text_at(reply, "members.1.$ref"));
+}
+
+static void test_members_are_immutable(void **state)
+{
+    const char *a = create_user("a"), *b = create_user("b");
+    const char *id = create_group("g", member(a));
+    struct {
+        const char *more, *type;
+    } cases[] = {
+        {"'type':'Group'", "mutability"},
+        {apr_psprintf(pool, "'$ref':'" BASE "/Users/%s'", b), "mutability"},
+        {apr_psprintf(pool, "'$ref':'../Users/%s'", b), "mutability"},
+        {apr_psprintf(pool, "'$ref':'../Groups/%s'", a), "mutability"},
+        {apr_psprintf(pool, "'$ref':'" BASE "/Users/%s'", a), NULL},
+        {apr_psprintf(pool, "'$ref':'../Users/%s'", a), NULL},
+        {apr_psprintf(pool, "'$ref':'Users/%s'", a), NULL},
+        {"'$ref':'https://idp.example/Users/anna'", NULL},
+        {"'$ref':'x'", NULL},
+        {"'$ref':null", NULL},
+        {"'type':'user'", NULL},
+    };
+    scim_reply before = get(group_url(id));
+    apr_size_t i;
+
+    for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        scim_reply reply =
+            submit(SCIM_PUT, group_url(id),
+                   text_of("{'schemas':['@G'],'displayName':'g','members':[{'value':'%s',%s}]}",
+                           a, cases[i].more));
+
+        if (cases[i].type) {
+            assert_error(reply, 400, cases[i].type);
+        } else {
+            assert_string_equal(reply.body, before.body);
+        }
+    }
+    assert_string_equal(get(group_url(id)).body, before.body);
 }
 
 static void test_created_members_are_shown(void **state)
@@ -898,6 +955,103 @@ static void test_if_none_match(void **state)
     assert_status(ask(&call), 304);
     call.if_none_match = "W/\"other\"";
     assert_status(ask(&call), 200);
+}
+
+static void test_if_none_match_on_writes(void **state)
+{
+    const char *id = create_user("a");
+    scim_call call = call_of(SCIM_PUT, user_url(id), user_body("b"));
+
+    call.if_none_match = "*";
+    assert_error(ask(&call), 412, NULL);
+    call.if_none_match = get(user_url(id)).etag;
+    assert_error(ask(&call), 412, NULL);
+    call.if_match = call.if_none_match;
+    assert_error(ask(&call), 412, NULL);
+    assert_string_equal(text_at(get(user_url(id)), "userName"), "a");
+    call.if_none_match = "W/\"other\"";
+    assert_status(ask(&call), 200);
+    call = call_of(SCIM_DELETE, user_url(id), NULL);
+    call.if_none_match = "*";
+    assert_error(ask(&call), 412, NULL);
+}
+
+/* By the order of RFC 9110 section 13.2.2. */
+static void test_dates(void **state)
+{
+    const char *id = create_user("a");
+    apr_time_t made = now, before = now - apr_time_from_sec(1);
+    scim_call call = call_of(SCIM_GET, user_url(id), NULL);
+
+    call.if_modified_since = made;
+    assert_status(ask(&call), 304);
+    call.if_modified_since = before;
+    assert_status(ask(&call), 200);
+    call.if_modified_since = made;
+    call.if_none_match = "W/\"other\"";
+    assert_status(ask(&call), 200);
+    call.if_none_match = "*";
+    call.if_modified_since = before;
+    assert_status(ask(&call), 304);
+
+    call = call_of(SCIM_GET, user_url(id), NULL);
+    call.if_unmodified_since = before;
+    assert_error(ask(&call), 412, NULL);
+    call.if_match = "*";
+    assert_status(ask(&call), 200);
+    call.if_match = "W/\"other\"";
+    assert_error(ask(&call), 412, NULL);
+    call.if_none_match = "*";
+    assert_error(ask(&call), 412, NULL);
+
+    call = call_of(SCIM_PUT, user_url(id), user_body("b"));
+    call.if_unmodified_since = before;
+    assert_error(ask(&call), 412, NULL);
+    call.if_modified_since = made + apr_time_from_sec(9); /* for GET alone */
+    call.if_unmodified_since = made;
+    assert_status(ask(&call), 200);
+    assert_error(ask(&call), 412, NULL);
+    call.if_match = "*";
+    assert_status(ask(&call), 200);
+    call = call_of(SCIM_DELETE, user_url(id), NULL);
+    call.if_unmodified_since = made;
+    assert_error(ask(&call), 412, NULL);
+    call.if_unmodified_since = now;
+    assert_status(ask(&call), 204);
+}
+
+/* A group has changed when its members did. */
+static void test_dates_of_groups(void **state)
+{
+    const char *user = create_user("a"), *id = create_group("g", "");
+    scim_call call = call_of(SCIM_GET, group_url(id), NULL);
+
+    call.if_modified_since = now - apr_time_from_sec(1); /* when it was made */
+    assert_status(ask(&call), 304);
+    assert_status(submit(SCIM_PATCH, group_url(id),
+                         apr_psprintf(pool,
+                                      PATCH("{\"op\":\"add\",\"path\":\"members\","
+                                            "\"value\":[%s]}"),
+                                      member(user))),
+                  204);
+    assert_status(ask(&call), 200);
+}
+
+static void test_required_if_match(void **state)
+{
+    const char *id = create_user("a"), *body = PATCH("");
+
+    wire.require_if_match = true;
+    assert_error(submit(SCIM_PUT, user_url(id), user_body("b")), 428, NULL);
+    assert_error(submit(SCIM_PATCH, user_url(id), body), 428, NULL);
+    assert_error(submit(SCIM_DELETE, user_url(id), NULL), 428, NULL);
+    assert_error(submit(SCIM_PUT, user_url(id), "nonsense"), 428, NULL);
+    assert_error(submit(SCIM_DELETE, "/Users/0", NULL), 404, NULL);
+    assert_string_equal(text_at(get(user_url(id)), "userName"), "a");
+    create_user("c");
+    assert_status(send_if(SCIM_PUT, user_url(id), user_body("b"), get(user_url(id)).etag), 200);
+    assert_error(send_if(SCIM_PATCH, user_url(id), body, "W/\"other\""), 412, NULL);
+    assert_status(send_if(SCIM_DELETE, user_url(id), NULL, "*"), 204);
 }
 
 /* Discovery */
@@ -1125,8 +1279,11 @@ int main(void)
          test_patch_refused, begin, end, NULL},
         {"C-201 patch to what is taken", test_patch_conflict, begin, end, NULL},
         {"C-207 patch nothing", test_patch_nothing, begin, end, NULL},
+        {"C-205 patch schemas", test_patch_schemas, begin, end, NULL},
         {"C-210 C-211 delete", test_delete, begin, end, NULL},
         {"C-216 members", test_members, begin, end, NULL},
+        {"C-160 type and $ref of a member are immutable", test_members_are_immutable, begin,
+         end, NULL},
         {"C-030 created members are shown", test_created_members_are_shown, begin, end, NULL},
         {"C-056 a member that is not there", test_dangling_member, begin, end, NULL},
         {"C-214 groups of a user", test_groups_of_user, begin, end, NULL},
@@ -1136,6 +1293,10 @@ int main(void)
          NULL},
         {"C-222 C-223 C-224 If-Match", test_if_match, begin, end, NULL},
         {"C-221 If-None-Match", test_if_none_match, begin, end, NULL},
+        {"C-226 If-None-Match on writes", test_if_none_match_on_writes, begin, end, NULL},
+        {"C-226 If-Modified-Since and If-Unmodified-Since", test_dates, begin, end, NULL},
+        {"C-226 dates of a group", test_dates_of_groups, begin, end, NULL},
+        {"C-225 an If-Match that is required", test_required_if_match, begin, end, NULL},
         {"C-143 C-270 C-271 the configuration", test_config, begin, end, NULL},
         {"C-241 C-270 the configuration tells of Bulk", test_config_of_bulk, begin, end, NULL},
         {"C-270 C-280 the configuration conforms to its schema", test_config_conforms, begin,
