@@ -6,9 +6,13 @@
 #   make install    DESTDIR=, LIBEXECDIR=, SBINDIR=
 #   make format, make rules, make clean
 #
-# DEV=1 turns warnings into errors.  run and check install what is missing.
+# DEV=1 turns warnings into errors.  run and check install what is missing, and
+# so does "make deps" for a build.
 
 SHELL := /bin/bash
+ifneq ($(words $(CURDIR)),1)
+$(error make cannot build in a path that has a space in it: $(CURDIR); please move the clone)
+endif
 O ?= build$(if $(SAN),/$(subst $(comma),-,$(SAN)))
 comma := ,
 
@@ -47,15 +51,22 @@ schemas := $(wildcard conf/schemas/*.json)
 obj = $(patsubst %.c,$(O)/%.o,$(1))
 units := $(patsubst t/unit/%.c,$(O)/t/unit/%.t,$(filter t/unit/test_%.c,$(unit_src)))
 
-.PHONY: all deps run check install clean format rules
+.PHONY: all deps run check install clean format rules tools
+.SECONDARY: $(units:.t=.o)
 all: $(O)/mod_scim.so $(O)/scimctl
 
+# What a build cannot begin without.
+tools:
+	@for tool in pkg-config $(firstword $(CC)) $(APXS); do \
+	    command -v "$$tool" >/dev/null || { echo "$$tool is missing: run make deps first" >&2; exit 1; }; \
+	done; pkg-config --exists $(PKGS) || { echo "libraries are missing: run make deps first" >&2; exit 1; }
+
 # A schema document as a C string literal: "conf/schemas/User.json" -> User.inc
-$(O)/gen/%.inc: conf/schemas/%.json
+$(O)/gen/%.inc: conf/schemas/%.json | tools
 	@mkdir -p $(@D)
 	sed -e 's/[\\"]/\\&/g' -e 's/.*/"&\\n"/' $< > $@
 
-$(O)/%.o: %.c
+$(O)/%.o: %.c | tools
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(PKG_CFLAGS) $(CFLAGS) $(EXTRA) -MMD -MP -c -o $@ $<
 
@@ -80,15 +91,20 @@ $(O)/t/unit/%.t: $(O)/t/unit/%.o $(O)/libscim.a
 deps:
 	@t/lib/deps build
 
+first_build = [ -e $(O)/mod_scim.so ] || echo "Building mod_scim (a minute) ..."
+
+# PORT, STATE and CONF come to t/lib/run in the environment, spaces and all.
 run:
 	@t/lib/deps run
+	@$(first_build)
 	@$(MAKE) --no-print-directory -s all
-	@O=$(abspath $(O)) PORT=$(or $(PORT),8080) STATE=$(abspath $(or $(STATE),$(O)/state)) CONF=$(CONF) exec t/lib/run
+	@O=$(abspath $(O)) exec t/lib/run
 
 T ?= t/guard t/unit t/http t/idp
 check:
 	@t/lib/deps check
-	@$(MAKE) --no-print-directory all $(units)
+	@$(first_build)
+	@$(MAKE) --no-print-directory -s all $(units)
 	@SCIM_BUILD=$(abspath $(O)) SCIM_SAN=$(SAN) SCIM_VALGRIND=$(VALGRIND) PROVE="$(PROVE)" \
 	    CMOCKA_MESSAGE_OUTPUT=TAP t/lib/check $(T)
 

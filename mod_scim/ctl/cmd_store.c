@@ -49,6 +49,7 @@ static const char *show_number(apr_uint64_t number, apr_pool_t *pool)
     return apr_psprintf(pool, "%" APR_UINT64_T_FMT, number);
 }
 
+/* What it may grow to is not told: the limit is the opener's, not the store's. */
 static void print_stat(const ctl *c, const scim_kv_stat *stat, int tenants)
 {
     apr_array_header_t *cells = apr_array_make(c->pool, 18, sizeof(const char *));
@@ -60,10 +61,6 @@ static void print_stat(const ctl *c, const scim_kv_stat *stat, int tenants)
     ctl_add_row(cells, 2, "Tenants:", show_number((apr_uint64_t)tenants, pool));
     ctl_add_row(cells, 2, "Entries:", show_number(stat->entries, pool));
     ctl_add_row(cells, 2, "Used:", show_size(stat->used, pool));
-    /* The limit is the opener's, not the store's: httpd has its own. */
-    ctl_add_row(cells, 2, "May grow to:",
-                apr_pstrcat(pool, show_size(stat->size, pool),
-                            " (httpd: what SCIMStoreSize says)", NULL));
     ctl_add_row(cells, 2,
                 "Readers:", apr_psprintf(pool, "%u of %u", stat->readers, stat->max_readers));
     ctl_print_table(cells, 2);
@@ -84,12 +81,11 @@ ctl_exit ctl_stat(ctl *c)
         return ctl_failed(err);
     }
     if (c->json) {
-        ctl_print_json(
-            json_pack("{s:s, s:i, s:s, s:i, s:I, s:I, s:I, s:I, s:I}", "store", c->url,
-                      "format", SCIM_STORE_FORMAT, "unicode", scim_text_unicode_version(),
-                      "tenants", tenants->nelts, "entries", (json_int_t)stat.entries, "used",
-                      (json_int_t)stat.used, "size", (json_int_t)stat.size, "readers",
-                      (json_int_t)stat.readers, "maxReaders", (json_int_t)stat.max_readers));
+        ctl_print_json(json_pack(
+            "{s:s, s:i, s:s, s:i, s:I, s:I, s:I, s:I}", "store", c->url, "format",
+            SCIM_STORE_FORMAT, "unicode", scim_text_unicode_version(), "tenants",
+            tenants->nelts, "entries", (json_int_t)stat.entries, "used", (json_int_t)stat.used,
+            "readers", (json_int_t)stat.readers, "maxReaders", (json_int_t)stat.max_readers));
     } else {
         print_stat(c, &stat, tenants->nelts);
     }

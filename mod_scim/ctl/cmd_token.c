@@ -54,36 +54,38 @@ static bool parse_scopes(unsigned int *out, const char *text)
     }
 }
 
-/* "365d", "12h", "30min", "90s" or "never" (0). */
-static bool parse_life(apr_interval_time_t *out, const char *text)
+/* "365d", "12h", "30min", "90s" or "never" (0).  Returns what is wrong. */
+static const char *parse_life(apr_interval_time_t *out, const char *text)
 {
     static const struct {
         const char *name;
         apr_int64_t seconds;
     } units[] = {{"s", 1}, {"min", 60}, {"h", 3600}, {"d", 86400}};
+    static const char *const no_time =
+        "is no time: write never, or a number and d, h, min or s";
     apr_int64_t number;
     char *end;
     size_t i;
 
     *out = 0;
     if (!strcmp(text, "never")) {
-        return true;
+        return NULL;
     }
-    errno = 0;
+    /* A number beyond its type becomes the largest of it: too long as well. */
     number = apr_strtoi64(text, &end, 10);
-    if (!apr_isdigit(*text) || errno || number <= 0) {
-        return false;
+    if (!apr_isdigit(*text) || number <= 0) {
+        return no_time;
     }
     for (i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
         if (!strcmp(end, units[i].name)) {
             if (number > apr_time_sec(LONGEST_LIFE) / units[i].seconds) {
-                return false;
+                return "is too long: write never, or at most 36600d";
             }
             *out = apr_time_from_sec(number * units[i].seconds);
-            return true;
+            return NULL;
         }
     }
-    return false;
+    return no_time;
 }
 
 static bool write_all(const char *bytes, size_t len)
@@ -150,6 +152,7 @@ static ctl_exit read_request(request *out, const ctl *c)
 {
     const char *scope = c->options[CTL_SCOPE], *expires = c->options[CTL_EXPIRES];
     apr_interval_time_t life = SCIM_TOKEN_LIFETIME;
+    const char *wrong = expires ? parse_life(&life, expires) : NULL;
 
     out->tenant = c->options[CTL_TENANT];
     out->connection = c->options[CTL_CONNECTION];
@@ -162,14 +165,26 @@ static ctl_exit read_request(request *out, const ctl *c)
         ctl_complain("--scope %s: write read, write or read,write", scope);
         return CTL_USAGE;
     }
-    if (expires && !parse_life(&life, expires)) {
-        ctl_complain("--expires %s: write never, or a number and d, h, min or s (365d)",
-                     expires);
+    if (wrong) {
+        ctl_complain("--expires %s %s", expires, wrong);
         return CTL_USAGE;
     }
     out->created = apr_time_now();
     out->expires = life ? out->created + life : 0;
     return CTL_OK;
+}
+
+/* On stderr, so that stdout is the token alone. */
+static void tell_created(const ctl *c, const request *asked)
+{
+    fprintf(stderr,
+            "This is the only time that the token is shown: the store keeps its hash.\n");
+    if (asked->expires) {
+        fprintf(stderr, "It expires %s%s.\n", ctl_show_time(asked->expires, c->pool),
+                c->options[CTL_EXPIRES] ? "" : " (--expires never: not at all)");
+    } else {
+        fprintf(stderr, "It does not expire.\n");
+    }
 }
 
 /* A token that nobody has seen serves nobody: it goes again. */
@@ -204,8 +219,7 @@ ctl_exit ctl_token_create(ctl *c)
     } else if (!show_token(c, token, &asked)) {
         code = take_back(c, token);
     } else {
-        fprintf(stderr,
-                "This is the only time that the token is shown: the store keeps its hash.\n");
+        tell_created(c, &asked);
     }
     OPENSSL_cleanse(token, sizeof(token));
     return code;

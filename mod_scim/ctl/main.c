@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <apr_file_info.h>
 #include <apr_general.h>
 #include <apr_getopt.h>
 #include <apr_strings.h>
@@ -37,7 +38,7 @@ static const ctl_command commands[] = {
      ctl_tenant_list},
     {"token", "create", CTL_WRITE,
      BIT(CTL_TENANT) | BIT(CTL_CONNECTION) | BIT(CTL_SCOPE) | BIT(CTL_EXPIRES),
-     "--tenant T --connection C [--scope read|write|read,write] [--expires 365d|never]", 0,
+     "--tenant T --connection C [--scope read|write|read,write] [--expires TIME]", 0,
      "make a token for an identity provider's connection",
      "Prints one line, \"Secret Token: mscim_...\", once: the store keeps only the\n"
      "token's hash.  A connection may have several tokens at a time: make the new\n"
@@ -69,7 +70,7 @@ static const struct {
     bool is_name; /* the value follows the rule of tenants' names */
     const char *text;
 } options[CTL_OPTIONS] = {
-    [CTL_STORE] = {"store", 0, "URL", false, "the store, lmdb:/path of its directory"},
+    [CTL_STORE] = {"store", 0, "URL", false, "the store, lmdb:PATH of its directory"},
     [CTL_JSON] = {"json", 0, NULL, false, "print JSON"},
     [CTL_HELP] = {"help", 'h', NULL, false, "print this help"},
     [CTL_VERSION] = {"version", 0, NULL, false, "print the versions that matter"},
@@ -294,6 +295,22 @@ static ctl_exit check_line(ctl *c, const char *const *words, int count)
 
 /* Running */
 
+/* A path is taken as in any command, from the current directory on. */
+static const char *absolute(const char *path, apr_pool_t *pool)
+{
+    char *whole;
+    size_t len;
+
+    if (apr_filepath_merge(&whole, NULL, path, 0, pool)) {
+        return path;
+    }
+    len = strlen(whole);
+    if (len > 1 && whole[len - 1] == '/') {
+        whole[len - 1] = '\0';
+    }
+    return whole;
+}
+
 static const char *store_url(const ctl *c)
 {
     const char *url = c->options[CTL_STORE];
@@ -304,8 +321,11 @@ static const char *store_url(const ctl *c)
     if (!url || !*url) {
         url = CTL_DEFAULT_STORE;
     }
+    if (!strncmp(url, "lmdb:", 5) && url[5]) {
+        return apr_pstrcat(c->pool, "lmdb:", absolute(url + 5, c->pool), NULL);
+    }
     /* As httpd's SCIMStore reads it. */
-    return *url == '/' ? apr_pstrcat(c->pool, "lmdb:", url, NULL) : url;
+    return *url == '/' ? apr_pstrcat(c->pool, "lmdb:", absolute(url, c->pool), NULL) : url;
 }
 
 static const scim_error *open_as(ctl *c, bool create, bool read_only)

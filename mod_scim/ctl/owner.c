@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <apr_file_info.h>
 #include <apr_strings.h>
 #include <apr_user.h>
 
@@ -100,25 +101,73 @@ static ctl_exit wanted_owner(const account **out, account *named, const ctl *c)
     return CTL_OK;
 }
 
+static ctl_exit no_owner(const char *what, const char *path)
+{
+    ctl_complain("%s %s, and a store that root makes for itself is closed to httpd's workers; "
+                 "say who is to own it, as httpd's directive User does: "
+                 "scimctl init --owner www-data",
+                 what, path);
+    return CTL_USAGE;
+}
+
 static ctl_exit make_new(const ctl *c, const char *path, const account *wanted)
 {
     if (geteuid() == 0 && !wanted) {
-        ctl_complain("there is no directory %s yet, and a store that root makes for itself "
-                     "is closed to httpd's workers; say who is to own it, as httpd's "
-                     "directive User does: scimctl init --owner www-data",
-                     path);
-        return CTL_USAGE;
+        return no_owner("there is no directory yet:", path);
     }
     return make_directory(path, wanted, c->pool);
+}
+
+/* Whether the directory holds a store, and whether anything else. */
+static void look_into(bool *store, bool *others, const char *path, apr_pool_t *pool)
+{
+    apr_finfo_t entry;
+    apr_dir_t *dir;
+
+    *store = *others = false;
+    if (apr_dir_open(&dir, path, pool)) {
+        return;
+    }
+    while (apr_dir_read(&entry, APR_FINFO_NAME, dir) == APR_SUCCESS) {
+        if (!strcmp(entry.name, "data.mdb")) {
+            *store = true;
+        } else if (strcmp(entry.name, ".") && strcmp(entry.name, "..") &&
+                   strcmp(entry.name, "lock.mdb")) {
+            *others = true;
+        }
+    }
+    apr_dir_close(dir);
+}
+
+/* Whether the store may be made in a directory that is there already. */
+static ctl_exit check_place(const ctl *c, const char *path, const account *owner,
+                            const account *wanted)
+{
+    bool store, others;
+
+    look_into(&store, &others, path, c->pool);
+    if (store) {
+        return CTL_OK;
+    }
+    if (others) {
+        ctl_complain("%s holds other files; a store needs a directory of its own, such as "
+                     "%s/scim",
+                     path, strcmp(path, "/") ? path : "");
+        return CTL_REFUSED;
+    }
+    if (geteuid() == 0 && owner->uid == 0 && !wanted) {
+        return no_owner("root owns the directory", path);
+    }
+    return CTL_OK;
 }
 
 static ctl_exit check_owner(const account *owner, const account *wanted, const char *path,
                             apr_pool_t *pool)
 {
     if (wanted && wanted->uid != owner->uid) {
-        ctl_complain("%s is there already and belongs to %s; give it to %s first "
-                     "(chown -R %s: %s)",
-                     path, shown(owner, pool), wanted->name, wanted->name, path);
+        ctl_complain("%s is there already and belongs to %s; give the directory and the files "
+                     "of its store to %s first, or name another one",
+                     path, shown(owner, pool), wanted->name);
         return CTL_REFUSED;
     }
     return CTL_OK;
@@ -151,7 +200,12 @@ ctl_exit ctl_become_owner(ctl *c)
         return code;
     }
     owner = account_of(&info, c->pool);
-    code = check_owner(&owner, wanted, path, c->pool);
+    if (c->command->needs == CTL_CREATE) {
+        code = check_place(c, path, &owner, wanted);
+    }
+    if (code == CTL_OK) {
+        code = check_owner(&owner, wanted, path, c->pool);
+    }
     if (code == CTL_OK && geteuid() == 0 && owner.uid != 0) {
         code = become(&owner, path, c->pool);
     }

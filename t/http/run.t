@@ -182,13 +182,14 @@ like(slurp($server->{out}), qr/caught SIGTERM, shutting down/, 'the log is shown
 
 # --- the second start --------------------------------------------------------
 
-spew("$dir/my.conf", <<'END');
+mkdir "$dir/a b";
+spew("$dir/a b/my.conf", <<'END');
 SCIMReadOnly On
 <Location "/scim/v2">
     SCIMMaxPageSize 7
 </Location>
 END
-$server = start(PORT => $server->{port}, CONF => "$dir/my.conf");
+$server = start(PORT => $server->{port}, CONF => "$dir/a b/my.conf");
 ok(ready($server), 'it starts again');
 ($urls, $tokens, $curls) = printed($server);
 is_deeply([$urls, $tokens], [[$url], [$token]], 'with the same URL and the same token');
@@ -200,6 +201,11 @@ is(finish($server), 1, 'killing httpd ends it with 1');
 is_deeply([left_over()], [], 'and no process is left then either');
 
 # --- what may be wrong -------------------------------------------------------
+
+$server = start(STATE => "$dir/a b/state");
+ok(ready($server), 'it starts with a space in STATE');
+is(curl((printed($server))[2][0])->{totalResults}, 0, 'and works');
+is(finish($server, 'TERM'), 0, 'and ends');
 
 unlink bsd_glob "$dir/state/store/*";
 $server = start();
@@ -220,18 +226,21 @@ $bad = start(PORT => '80x');
 is(finish($bad), 1, 'and a PORT that is none');
 
 SKIP: {
-    skip 'only root can be other users', 8 if !$root;
+    skip 'only root can be other users', 12 if !$root;
     mkdir "$dir/home", 0700;
     my $hidden = start(STATE => "$dir/home/clone/build/state");
     ok(ready($hidden), 'as root, with a STATE that the workers cannot reach');
     my @said = slurp($hidden->{out}) =~ /^(User .* cannot reach \Q$dir\E\/home\/clone\/build\/state: .*)$/mg;
     is(scalar @said, 1, 'one line says so');
-    my ($other) = "@said" =~ m{kept in (\Q$dir\E/tmp/\S+)};
-    is(slurp("$other/token"), (printed($hidden))[1][0] . "\n", 'and where the token is kept');
+    my ($other) = "@said" =~ m{the store is kept in (\Q$dir\E/tmp/\S+)};
+    ok(-s "$other/data.mdb", 'and where the store is');
+    my $kept = "$dir/home/clone/build/state/token";
+    is(slurp($kept), (printed($hidden))[1][0] . "\n", 'the token is where README says');
+    is(sprintf('%o', (stat $kept)[2] & 07777), '600', 'and for nobody else');
     is(curl((printed($hidden))[2][0])->{totalResults}, 0, 'it works');
     finish($hidden, 'TERM');
 
-    my $token_there = slurp("$other/token");
+    my $token_there = slurp($kept);
     $hidden = start(STATE => "$dir/home/clone/build/state");
     ready($hidden);
     is((printed($hidden))[1][0] . "\n", $token_there, 'the next time it is the same place');
@@ -241,12 +250,17 @@ SKIP: {
     mkdir "$dir/user", 0700;
     chown $uid, $gid, "$dir/user";
     SKIP: {
-        skip 'the build is out of reach for another user', 3
+        skip 'the build is out of reach for another user', 5
             if system('setpriv', '--reuid', $uid, '--regid', $gid, '--clear-groups', 'test', '-r', "$build/mod_scim.so");
         my $plain = start(STATE => "$dir/user/state", as => 'nobody');
         ok(ready($plain), 'as a plain user, in a directory that is closed to others');
         is(curl((printed($plain))[2][0])->{totalResults}, 0, 'it works');
         is(finish($plain, 'TERM'), 0, 'and ends');
+
+        my $roots = start(STATE => "$dir/state", as => 'nobody');
+        is(finish($roots), 1, "a plain user's run on a STATE of root's ends with 1");
+        like(slurp($roots->{out}), qr/^make run: cannot write to .* it belongs to root \(make run was run as root\); .*STATE=DIR$/m,
+            'and says whose it is');
     }
 }
 is_deeply([left_over()], [], 'no process is left');
