@@ -412,6 +412,23 @@ static const char *place_of(const wanted *w)
     return w->where ? w->where : "members";
 }
 
+/* The type whose endpoint ends a text of that length: ".../Users". */
+static const type_def *endpoint_type(const scim_store *store, const char *text, apr_size_t len)
+{
+    int i;
+
+    for (i = 0; i < store->types_count; i++) {
+        const char *name = store->types[i].type->endpoint + 1;
+        apr_size_t name_len = strlen(name);
+
+        if (len >= name_len && !memcmp(text + len - name_len, name, name_len) &&
+            (len == name_len || text[len - name_len - 1] == '/')) {
+            return &store->types[i];
+        }
+    }
+    return NULL;
+}
+
 /* Whether a $ref leads to another resource.  Only its last two segments count:
  * clients know the base of the service by other names, and what is no path of
  * a resource says nothing. */
@@ -419,22 +436,13 @@ static bool leads_elsewhere(const scim_store *store, const char *ref, const type
                             const scim_id *member)
 {
     const char *slash = strrchr(ref, '/');
+    const type_def *named = slash ? endpoint_type(store, ref, (apr_size_t)(slash - ref)) : type;
     scim_id id;
-    int i;
 
-    if (scim_id_parse(&id, slash ? slash + 1 : ref) && scim_id_compare(&id, member)) {
-        return true;
+    if (named != type) {
+        return named != NULL;
     }
-    for (i = 0; slash && i < store->types_count; i++) {
-        const char *endpoint = store->types[i].type->endpoint;
-        apr_size_t len = strlen(endpoint);
-
-        if (&store->types[i] != type && (apr_size_t)(slash - ref) >= len &&
-            !memcmp(slash - len, endpoint, len)) {
-            return true;
-        }
-    }
-    return false;
+    return scim_id_parse(&id, slash ? slash + 1 : ref) && scim_id_compare(&id, member);
 }
 
 /* Of a member that is there, type and $ref are immutable. */

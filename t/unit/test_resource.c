@@ -659,6 +659,8 @@ static void test_member_ref(void **state)
         {"/Users/@", true},
         {"@", true},
         {"https://x/people", true},
+        {"https://x/people/" NOBODY, true},
+        {"Groups/@", false},
         {"https://x/Groups/@", false},
         {"/Groups/@", false},
         {"https://x/Users/" NOBODY, false},
