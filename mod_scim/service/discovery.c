@@ -5,7 +5,9 @@
  * so: a feature that is built changes its line here.
  */
 #include <apr_strings.h>
+#include <xxhash.h>
 
+#include "scim/etag.h"
 #include "scim/json.h"
 #include "scim/params.h"
 
@@ -37,20 +39,39 @@ static json_t *with_meta(const json_t *document, const char *kind, const char *l
     return copy;
 }
 
-static void reply_one(scim_reply *reply, json_t *json, const char *location, apr_pool_t *pool)
+/* These documents change only with the configuration: clients may keep them,
+ * and ask whether they still hold. */
+static void reply_document(scim_reply *reply, const scim_call *call, json_t *json,
+                           apr_pool_t *pool)
 {
+    apr_uint64_t version;
+
     scim_reply_json(reply, scim_json_adopt(json, pool), pool);
+    version = XXH3_64bits(reply->body, reply->body_len);
+    reply->etag = scim_etag_make(version, pool);
+    if (call->if_none_match && scim_etag_match(call->if_none_match, version)) {
+        reply->status = 304;
+        reply->body = NULL;
+        reply->body_len = 0;
+    }
+}
+
+static void reply_one(scim_reply *reply, const scim_call *call, json_t *json,
+                      const char *location, apr_pool_t *pool)
+{
+    reply_document(reply, call, json, pool);
     reply->content_location = location;
 }
 
-static void reply_list(scim_reply *reply, json_t *resources, apr_pool_t *pool)
+static void reply_list(scim_reply *reply, const scim_call *call, json_t *resources,
+                       apr_pool_t *pool)
 {
     json_int_t count = (json_int_t)json_array_size(resources);
     json_t *list =
         json_pack("{s:[s],s:I,s:I,s:I,s:o}", "schemas", SCIM_URN_LIST, "totalResults", count,
                   "startIndex", (json_int_t)1, "itemsPerPage", count, "Resources", resources);
 
-    scim_reply_json(reply, scim_json_adopt(list, pool), pool);
+    reply_document(reply, call, list, pool);
     reply->count = count;
 }
 
@@ -98,7 +119,8 @@ const scim_error *scim_handle_config(scim_reply *reply, const scim_call *call, a
                   feature(false), "sort", feature(true), "etag", feature(true), "pagination",
                   pagination(call->wire), "authenticationSchemes", authentication_schemes());
     scim_json_adopt(config, pool);
-    reply_one(reply, with_meta(config, "ServiceProviderConfig", location), location, pool);
+    reply_one(reply, call, with_meta(config, "ServiceProviderConfig", location), location,
+              pool);
     return NULL;
 }
 
@@ -121,7 +143,7 @@ const scim_error *scim_handle_types(scim_reply *reply, const scim_call *call, ap
         json_array_append_new(resources, with_meta(type->document, "ResourceType",
                                                    type_location(call, type, pool)));
     }
-    reply_list(reply, resources, pool);
+    reply_list(reply, call, resources, pool);
     return NULL;
 }
 
@@ -137,7 +159,7 @@ const scim_error *scim_handle_type(scim_reply *reply, const scim_call *call, apr
                                scim_call_shown(call->target.id, pool), call->base_url);
     }
     location = type_location(call, type, pool);
-    reply_one(reply, with_meta(type->document, "ResourceType", location), location, pool);
+    reply_one(reply, call, with_meta(type->document, "ResourceType", location), location, pool);
     return NULL;
 }
 
@@ -161,7 +183,7 @@ const scim_error *scim_handle_schemas(scim_reply *reply, const scim_call *call,
         json_array_append_new(resources, with_meta(schema->document, "Schema",
                                                    schema_location(call, schema, pool)));
     }
-    reply_list(reply, resources, pool);
+    reply_list(reply, call, resources, pool);
     return NULL;
 }
 
@@ -177,6 +199,6 @@ const scim_error *scim_handle_schema(scim_reply *reply, const scim_call *call, a
                                scim_call_shown(call->target.id, pool), call->base_url);
     }
     location = schema_location(call, schema, pool);
-    reply_one(reply, with_meta(schema->document, "Schema", location), location, pool);
+    reply_one(reply, call, with_meta(schema->document, "Schema", location), location, pool);
     return NULL;
 }

@@ -237,5 +237,18 @@ subtest 'C-281 no null in what discovery tells' => sub {
     unlike($s->get($_)->content, qr/[:,\[]null\b/, $_) for qw(/ServiceProviderConfig /ResourceTypes /Schemas);
 };
 
+subtest 'C-282 discovery has ETags' => sub {
+    for my $path (qw(/ServiceProviderConfig /ResourceTypes /ResourceTypes/User /Schemas)) {
+        my $first = $s->get($path);
+        my $etag = $first->header('etag');
+        like($etag, qr{^W/"\d+"$}, "$path: an ETag");
+        my $again = $s->get($path, 'if-none-match' => $etag);
+        is($again->status, 304, "$path: not modified");
+        is($again->content, '', "$path: nothing is sent");
+        is($again->header('etag'), $etag, "$path: the ETag is told again");
+        is($s->get($path, 'if-none-match' => 'W/"1"')->content, $first->content, "$path: another ETag");
+    }
+};
+
 $s->log_clean;
 done_testing();

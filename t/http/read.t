@@ -267,5 +267,15 @@ subtest 'C-124 without count a page has SCIMDefaultPageSize' => sub {
     is($numbers, '12 1 5', 'and never more than SCIMMaxPageSize');
 };
 
+subtest 'C-104 a filter compares what clients are shown' => sub {
+    my $user = $s->post('/Users', { schemas => ['urn:ietf:params:scim:schemas:core:2.0:User'], userName => 'no-default' });
+    is($user->status, 201, 'a user without active');
+    ok(!exists $user->json->{active}, 'none is made up');
+    for my $filter ('active eq true', 'active eq false', 'active pr') {
+        my ($numbers) = page('filter=' . esc(qq(userName eq "no-default" and $filter)));
+        like($numbers, qr/^0 /, "so $filter does not match");
+    }
+};
+
 $s->log_clean;
 done_testing();

@@ -183,7 +183,7 @@ static inline void check_reply(const scim_reply *reply)
     assert_null(reply->error);
     if (json_object_get(body, "Resources")) {
         check_list(reply, body);
-    } else if (reply->etag) {
+    } else if (reply->location) {
         check_resource(reply, body);
     }
 }
