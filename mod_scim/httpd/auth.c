@@ -73,7 +73,8 @@ int mod_scim_access_checker(request_rec *r)
     }
     return mod_scim_refuse(r, scim_error_make(r->pool, SCIM_E_FORBIDDEN,
                                               "SCIM is spoken over HTTPS only: use an https:// "
-                                              "Tenant URL"));
+                                              "Tenant URL (behind a proxy that ends TLS, its "
+                                              "administrator sets SCIMRequireTLS)"));
 }
 
 static bool is_anonymous(const request_rec *r, const scim_state *state)
@@ -97,9 +98,9 @@ int mod_scim_force_authn(request_rec *r)
     return state && !is_anonymous(r, state) ? OK : DECLINED;
 }
 
-static const char *challenge(const request_rec *r, const char *error)
+const char *mod_scim_challenge(request_rec *r, const char *error)
 {
-    const char *realm = ap_auth_name((request_rec *)r);
+    const char *realm = ap_auth_name(r);
 
     return apr_pstrcat(r->pool, "Bearer realm=\"",
                        ap_escape_quotes(r->pool, realm ? realm : "SCIM"), "\"",
@@ -108,7 +109,7 @@ static const char *challenge(const request_rec *r, const char *error)
 
 static int unauthorized(request_rec *r, const char *error, const char *detail)
 {
-    apr_table_setn(r->err_headers_out, "WWW-Authenticate", challenge(r, error));
+    apr_table_setn(r->err_headers_out, "WWW-Authenticate", mod_scim_challenge(r, error));
     return mod_scim_refuse(r, scim_error_make(r->pool, SCIM_E_UNAUTHORIZED, "%s", detail));
 }
 
@@ -187,6 +188,17 @@ static int accept_identity(request_rec *r, scim_state *state, const scim_identit
     return OK;
 }
 
+static int unknown_token(request_rec *r, const char *token)
+{
+    return unauthorized(r, "invalid_token",
+                        scim_token_well_formed(token)
+                            ? "The bearer token is not known here: check the Secret Token; it "
+                              "may have been replaced or revoked"
+                            : "This is no whole token: copy the Secret Token again, all of it "
+                              "(mscim_ and 49 letters and digits), without quotes and without "
+                              "\"Bearer\"");
+}
+
 /* More than one Authorization header arrives joined by a comma, which no
  * token has in it. */
 int mod_scim_check_authn(request_rec *r)
@@ -228,11 +240,27 @@ int mod_scim_check_authn(request_rec *r)
                             "The bearer token has expired: have a new one made and put it in "
                             "place of the Secret Token");
     default:
-        return unauthorized(
-            r, "invalid_token",
-            "The bearer token is not known here: check the Secret Token; it may "
-            "have been replaced or revoked");
+        return unknown_token(r, check.token);
     }
+}
+
+/* httpd's own line would tell the administrator neither which endpoint it is
+ * nor what is missing. */
+int mod_scim_nobody_asks(request_rec *r)
+{
+    const scim_state *state = mod_scim_state(r);
+
+    if (!state) {
+        return DECLINED;
+    }
+    ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
+                  SCIMLOG(1103) "the endpoint %s has no AuthType Bearer: add AuthType Bearer, "
+                                "AuthName SCIM and Require valid-user",
+                  *state->base ? state->base : "/");
+    return mod_scim_refuse(r, scim_error_make(r->pool, SCIM_E_INTERNAL,
+                                              "This endpoint is not set up to ask for a bearer "
+                                              "token; the server's error log says what is "
+                                              "missing"));
 }
 
 int mod_scim_note_auth_failure(request_rec *r, const char *auth_type)
@@ -240,6 +268,6 @@ int mod_scim_note_auth_failure(request_rec *r, const char *auth_type)
     if (ap_cstr_casecmp(auth_type, "Bearer") || !mod_scim_state(r)) {
         return DECLINED;
     }
-    apr_table_setn(r->err_headers_out, "WWW-Authenticate", challenge(r, NULL));
+    apr_table_setn(r->err_headers_out, "WWW-Authenticate", mod_scim_challenge(r, NULL));
     return OK;
 }

@@ -4,6 +4,7 @@
  */
 #include "mod_scim.h"
 
+#include <apr_fnmatch.h>
 #include <apr_lib.h>
 #include <apr_strings.h>
 #include <http_core.h>
@@ -135,7 +136,7 @@ static const char *set_size(cmd_parms *cmd, const char *arg, apr_int64_t least,
         return wrong(cmd, arg,
                      apr_psprintf(cmd->temp_pool,
                                   "a size of at least %" APR_INT64_T_FMT
-                                  " bytes (a number, with k, m or g behind it)",
+                                  " bytes (a number, with k, m, g or t behind it)",
                                   least));
     }
     return NULL;
@@ -330,6 +331,25 @@ static const char *cmd_dangling_references(cmd_parms *cmd, void *dir, const char
     return err;
 }
 
+/* What else may stand at server level would hold for the server, or worse,
+ * seem to hold for the tenant. */
+static const char *check_section(cmd_parms *cmd)
+{
+    const ap_directive_t *line;
+
+    for (line = cmd->directive->first_child; line; line = line->next) {
+        if (ap_cstr_casecmp(line->directive, "SCIMUniqueGroupNames") &&
+            ap_cstr_casecmp(line->directive, "SCIMDanglingReferences")) {
+            cmd->err_directive = line;
+            return apr_psprintf(cmd->pool,
+                                "%s%s cannot stand in <SCIMTenantPolicy>; it holds "
+                                "SCIMUniqueGroupNames and SCIMDanglingReferences",
+                                line->directive, *line->directive == '<' ? ">" : "");
+        }
+    }
+    return NULL;
+}
+
 static const char *cmd_tenant_policy(cmd_parms *cmd, void *dir, const char *arg)
 {
     scim_server_config *conf = mod_scim_server(cmd->server);
@@ -352,8 +372,13 @@ static const char *cmd_tenant_policy(cmd_parms *cmd, void *dir, const char *arg)
                             "(1 to %d of A-Z a-z 0-9 . _ -)",
                             cmd->cmd->name, name, SCIM_TENANT_NAME_MAX);
     }
-    if (conf->section) {
-        return apr_pstrcat(cmd->pool, cmd->cmd->name, "> cannot stand within itself", NULL);
+    if (*words) {
+        return apr_psprintf(cmd->pool, "%s>: \"%s\" stands behind the name of the tenant",
+                            cmd->cmd->name, words);
+    }
+    err = check_section(cmd);
+    if (err) {
+        return err;
     }
     policy = apr_array_push(conf->tenant_policies);
     policy->name = name;
@@ -383,6 +408,29 @@ static const char *check_location(cmd_parms *cmd, bool *pattern)
                        " belongs directly in a <Location> or <LocationMatch> section", NULL);
 }
 
+/* A path that URLs can begin with, to which "/Users" can be added. */
+static const char *check_path(cmd_parms *cmd)
+{
+    const char *path = cmd->path;
+
+    if (*path != '/') {
+        return apr_psprintf(cmd->pool, "%s: the path of <Location \"%s\"> must begin with /",
+                            cmd->cmd->name, path);
+    }
+    if (path[1] && path[strlen(path) - 1] == '/') {
+        return apr_psprintf(cmd->pool,
+                            "%s: write <Location \"%s\"> without the slash at the end",
+                            cmd->cmd->name, path);
+    }
+    if (apr_fnmatch_test(path)) {
+        return apr_psprintf(cmd->pool,
+                            "%s: <Location \"%s\"> has wildcards: make it a <LocationMatch> "
+                            "with a SCIMBasePath",
+                            cmd->cmd->name, path);
+    }
+    return NULL;
+}
+
 static const char *cmd_engine(cmd_parms *cmd, void *dir, const char *arg)
 {
     scim_server_config *server = mod_scim_server(cmd->server);
@@ -390,10 +438,12 @@ static const char *cmd_engine(cmd_parms *cmd, void *dir, const char *arg)
     scim_endpoint *endpoint;
     bool pattern;
     const char *err = check_location(cmd, &pattern);
-    apr_size_t len;
 
     if (!err) {
         err = set_flag(cmd, arg, &conf->engine);
+    }
+    if (!err && conf->engine && !pattern) {
+        err = check_path(cmd);
     }
     if (err || !conf->engine) {
         return err;
@@ -401,17 +451,14 @@ static const char *cmd_engine(cmd_parms *cmd, void *dir, const char *arg)
     endpoint = apr_array_push(server->endpoints);
     endpoint->file = cmd->directive->filename;
     endpoint->line = cmd->directive->line_num;
+    endpoint->conf = conf;
     endpoint->base = NULL;
     endpoint->pattern = NULL;
     if (pattern) {
         endpoint->pattern = ap_pregcomp(cmd->pool, cmd->path, AP_REG_EXTENDED);
         return NULL;
     }
-    len = strlen(cmd->path);
-    while (len && cmd->path[len - 1] == '/') {
-        len--;
-    }
-    conf->base = endpoint->base = apr_pstrmemdup(cmd->pool, cmd->path, len);
+    conf->base = endpoint->base = cmd->path[1] ? apr_pstrdup(cmd->pool, cmd->path) : "";
     return NULL;
 }
 

@@ -290,10 +290,10 @@ static void note_scope(request_rec *r, const scim_call *call, const scim_reply *
     if (reply->status == HTTP_FORBIDDEN && call->identity && call->target.route &&
         !(call->identity->scopes & call->target.route->scope)) {
         apr_table_setn(r->headers_out, "WWW-Authenticate",
-                       "Bearer error=\"insufficient_scope\"");
+                       mod_scim_challenge(r, "insufficient_scope"));
     }
     if (reply->status == HTTP_UNAUTHORIZED) {
-        apr_table_setn(r->headers_out, "WWW-Authenticate", "Bearer realm=\"SCIM\"");
+        apr_table_setn(r->headers_out, "WWW-Authenticate", mod_scim_challenge(r, NULL));
     }
 }
 

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <grp.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -25,8 +26,6 @@
 #include "scim/store.h"
 
 APLOG_USE_MODULE(scim);
-
-#define STARTED "mod_scim:started"
 
 /* Of the built-in schemas and the organisation's; the same for all servers. */
 static const scim_error *build_registry(const scim_registry **out,
@@ -54,27 +53,110 @@ static int check_documents(server_rec *s, apr_pool_t *ptemp)
     return OK;
 }
 
-int mod_scim_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
+static int check_endpoint(server_rec *s, const scim_endpoint *endpoint)
 {
-    int rc = check_documents(s, ptemp);
-
-    if (rc != OK) {
-        return rc;
+    if (endpoint->pattern && !endpoint->conf->base_path) {
+        ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s,
+                     SCIMLOG(1307) "SCIMEngine On at line %d of %s is in a <LocationMatch>, "
+                                   "which has no path of its own: add SCIMBasePath",
+                     endpoint->line, endpoint->file);
+        return HTTP_INTERNAL_SERVER_ERROR;
     }
-    for (; s; s = s->next) {
-        const scim_server_config *conf = mod_scim_server(s);
-        const scim_endpoint *first = (const scim_endpoint *)conf->endpoints->elts;
+    if (!mod_scim_server(s)->store_url) {
+        ap_log_error(
+            APLOG_MARK, APLOG_EMERG, 0, s,
+            SCIMLOG(1301) "SCIMEngine On at line %d of %s needs a store: add "
+                          "\"SCIMStore lmdb:/var/lib/apache2/scim\" outside of any section",
+            endpoint->line, endpoint->file);
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    return OK;
+}
 
-        if (conf->endpoints->nelts && !conf->store_url) {
-            ap_log_error(
-                APLOG_MARK, APLOG_EMERG, 0, s,
-                SCIMLOG(1301) "SCIMEngine On at line %d of %s needs a store: add "
-                              "\"SCIMStore lmdb:/var/lib/apache2/scim\" outside of any section",
-                first->line, first->file);
+static int check_endpoints(server_rec *s)
+{
+    const apr_array_header_t *endpoints = mod_scim_server(s)->endpoints;
+    int i, rc = OK;
+
+    for (i = 0; i < endpoints->nelts && rc == OK; i++) {
+        const scim_endpoint *endpoint = &APR_ARRAY_IDX(endpoints, i, scim_endpoint);
+
+        if (endpoint->conf->engine == 1) {
+            rc = check_endpoint(s, endpoint);
+        }
+    }
+    return rc;
+}
+
+/* What a process opens a store with: once, for all servers that share it. */
+static const char *const settings[] = {"SCIMStoreSize", "SCIMWriteTimeout", "SCIMScanLimit",
+                                       "SCIMReadOnly"};
+#define SETTINGS (sizeof(settings) / sizeof(settings[0]))
+
+static void settings_of(const char *out[SETTINGS], const server_rec *s, apr_pool_t *pool)
+{
+    scim_server_config conf = mod_scim_resolved(s);
+
+    out[0] =
+        conf.store_size ? apr_psprintf(pool, "%" APR_INT64_T_FMT, conf.store_size) : "not set";
+    out[1] = apr_psprintf(pool, "%" APR_TIME_T_FMT "ms", apr_time_as_msec(conf.write_timeout));
+    out[2] = apr_psprintf(pool, "%" APR_INT64_T_FMT, conf.scan_limit);
+    out[3] = conf.read_only ? "On" : "Off";
+}
+
+static const char *name_of(const server_rec *s, apr_pool_t *pool)
+{
+    return s->is_virtual ? apr_psprintf(pool, "in the virtual host at line %u of %s",
+                                        s->defn_line_number, s->defn_name)
+                         : "at server level";
+}
+
+static int check_shared(server_rec *s, const server_rec *other, apr_pool_t *ptemp)
+{
+    const char *ours[SETTINGS], *theirs[SETTINGS];
+    apr_size_t i;
+
+    settings_of(ours, s, ptemp);
+    settings_of(theirs, other, ptemp);
+    for (i = 0; i < SETTINGS; i++) {
+        if (strcmp(ours[i], theirs[i])) {
+            ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s,
+                         SCIMLOG(1306) "%s is %s %s but %s %s, and both use the store %s: set "
+                                       "it once, at server level",
+                         settings[i], theirs[i], name_of(other, ptemp), ours[i],
+                         name_of(s, ptemp), mod_scim_server(s)->store_url);
             return HTTP_INTERNAL_SERVER_ERROR;
         }
     }
     return OK;
+}
+
+static int check_store(server_rec *s, apr_hash_t *first, apr_pool_t *ptemp)
+{
+    const char *url = mod_scim_server(s)->store_url;
+    const server_rec *other = url ? apr_hash_get(first, url, APR_HASH_KEY_STRING) : NULL;
+
+    if (other) {
+        return check_shared(s, other, ptemp);
+    }
+    if (url) {
+        apr_hash_set(first, url, APR_HASH_KEY_STRING, s);
+    }
+    return OK;
+}
+
+int mod_scim_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
+{
+    apr_hash_t *stores = apr_hash_make(ptemp);
+    int rc = check_documents(s, ptemp);
+
+    for (; s && rc == OK; s = s->next) {
+        rc = check_endpoints(s);
+        if (rc == OK) {
+            rc = check_store(s, stores, ptemp);
+        }
+    }
+    return rc;
 }
 
 static scim_store_options options_of(const scim_server_config *conf, bool create)
@@ -135,8 +217,37 @@ static const scim_error *list_tenants(scim_view *view, void *baton)
     return scim_tenant_list(&((listing *)baton)->tenants, view);
 }
 
-static const scim_error *write_policies(scim_store *store, const scim_server_config *conf,
-                                        apr_pool_t *pool)
+static bool has_tenant(const apr_array_header_t *tenants, const char *name)
+{
+    int i;
+
+    for (i = 0; i < tenants->nelts; i++) {
+        if (!strcmp(APR_ARRAY_IDX(tenants, i, scim_tenant).name, name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The names, one a line, of policies that have no tenant. */
+static const char *unused_policies(const scim_server_config *conf,
+                                   const apr_array_header_t *tenants, apr_pool_t *pool)
+{
+    const char *names = "";
+    int i;
+
+    for (i = 0; i < conf->tenant_policies->nelts; i++) {
+        const char *name = APR_ARRAY_IDX(conf->tenant_policies, i, scim_tenant_policy).name;
+
+        if (!has_tenant(tenants, name)) {
+            names = apr_pstrcat(pool, names, name, "\n", NULL);
+        }
+    }
+    return names;
+}
+
+static const scim_error *write_policies(const char **unused, scim_store *store,
+                                        const scim_server_config *conf, apr_pool_t *pool)
 {
     scim_policy policy = policy_from(&conf->policy, &conf->policy);
     listing all = {NULL};
@@ -151,10 +262,12 @@ static const scim_error *write_policies(scim_store *store, const scim_server_con
         policy = policy_from(section_of(conf, name), &conf->policy);
         SCIM_ERR(scim_tenant_set_policy(&changed, store, name, &policy, pool));
     }
+    *unused = unused_policies(conf, all.tenants, pool);
     return NULL;
 }
 
-static const scim_error *prepare_store(scim_server_config conf, apr_pool_t *pool)
+static const scim_error *prepare_store(const char **unused, scim_server_config conf,
+                                       apr_pool_t *pool)
 {
     scim_store_options options;
     const scim_error *err;
@@ -163,7 +276,7 @@ static const scim_error *prepare_store(scim_server_config conf, apr_pool_t *pool
     SCIM_ERR(build_registry(&conf.registry, &conf, pool));
     options = options_of(&conf, !conf.read_only);
     SCIM_ERR(scim_store_open(&store, conf.store_url, &options, pool));
-    err = conf.read_only ? NULL : write_policies(store, &conf, pool);
+    err = conf.read_only ? NULL : write_policies(unused, store, &conf, pool);
     scim_store_close(store);
     return err;
 }
@@ -182,19 +295,21 @@ static const char *drop_privileges(apr_pool_t *pool)
     return NULL;
 }
 
-/* What the process says on its pipe, and only where it fails. */
+/* The process says on its pipe why it fails, or else which policies it has no
+ * tenants for. */
 static void prepare_and_exit(const scim_server_config *conf, int out, apr_pool_t *pool)
 {
-    const char *why = drop_privileges(pool);
+    const char *why = drop_privileges(pool), *unused = "", *text;
 
     if (!why) {
-        const scim_error *err = prepare_store(*conf, pool);
+        const scim_error *err = prepare_store(&unused, *conf, pool);
 
         if (err) {
             why = err->cause ? err->cause : err->detail;
         }
     }
-    if (why && write(out, why, strlen(why)) < 0) {
+    text = why ? why : unused;
+    if (write(out, text, strlen(text)) < 0) {
         _exit(2);
     }
     _exit(why ? 1 : 0);
@@ -202,25 +317,60 @@ static void prepare_and_exit(const scim_server_config *conf, int out, apr_pool_t
 
 static const char *read_all(int in, apr_pool_t *pool)
 {
-    char text[2048];
-    apr_size_t len = 0;
+    const char *text = "";
+    char part[2048];
     ssize_t got;
 
-    while (len < sizeof(text)) {
-        got = read(in, text + len, sizeof(text) - len);
-        if (got == 0 || (got < 0 && errno != EINTR)) {
-            break;
+    while ((got = read(in, part, sizeof(part))) > 0 || (got < 0 && errno == EINTR)) {
+        if (got > 0) {
+            text = apr_pstrcat(pool, text, apr_pstrmemdup(pool, part, (apr_size_t)got), NULL);
         }
-        len += got > 0 ? (apr_size_t)got : 0;
     }
-    return apr_pstrmemdup(pool, text, len);
+    return text;
+}
+
+/* A store that would kill every child that opens it is left alone: they have
+ * other sites to serve. */
+static void mark_deadly(server_rec *s, const char *url)
+{
+    for (; s; s = s->next) {
+        scim_server_config *conf = mod_scim_server(s);
+
+        conf->deadly |= conf->store_url && !strcmp(conf->store_url, url);
+    }
+}
+
+static void warn_unused(server_rec *s, const char *url, const char *names, apr_pool_t *pool)
+{
+    char *list = apr_pstrdup(pool, names), *last, *name;
+
+    for (name = apr_strtok(list, "\n", &last); name; name = apr_strtok(NULL, "\n", &last)) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
+                     SCIMLOG(1308) "<SCIMTenantPolicy %s>: %s has no tenant of that name; the "
+                                   "policy takes effect at the restart after \"scimctl tenant "
+                                   "create %s\"",
+                     name, url, name);
+    }
+}
+
+/* Why a process that did not end well cannot have prepared the store. */
+static const char *why_ended(int status, const char *said, apr_pool_t *pool)
+{
+    if (WIFSIGNALED(status)) {
+        return apr_psprintf(pool,
+                            "preparing it was killed by signal %d (%s); data.mdb may be cut "
+                            "short: restore a backup",
+                            WTERMSIG(status), strsignal(WTERMSIG(status)));
+    }
+    return *said ? said : apr_psprintf(pool, "preparing it ended with status %d", status);
 }
 
 /* NULL, or why the store cannot be used. */
-static const char *prepare_in_process(const scim_server_config *conf, apr_pool_t *pool)
+static const char *prepare_in_process(server_rec *s, const scim_server_config *conf,
+                                      apr_pool_t *pool)
 {
     int pipe_ends[2], status = 0;
-    const char *why;
+    const char *said;
     pid_t pid;
 
     if (pipe(pipe_ends)) {
@@ -236,14 +386,18 @@ static const char *prepare_in_process(const scim_server_config *conf, apr_pool_t
         close(pipe_ends[0]);
         return apr_pstrcat(pool, "fork: ", strerror(errno), NULL);
     }
-    why = read_all(pipe_ends[0], pool);
+    said = read_all(pipe_ends[0], pool);
     close(pipe_ends[0]);
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
     }
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+        warn_unused(s, conf->store_url, said, pool);
         return NULL;
     }
-    return *why ? why : apr_psprintf(pool, "preparing it ended with status %d", status);
+    if (WIFSIGNALED(status)) {
+        mark_deadly(s, conf->store_url);
+    }
+    return why_ended(status, said, pool);
 }
 
 /* Root makes the store's own directory, nothing in it. */
@@ -262,51 +416,55 @@ static const char *make_directory(const char *url, apr_pool_t *pool)
     return NULL;
 }
 
-/* A start that cannot have its store is refused, as a bad configuration is.
- * A restart goes on: the other sites of this server, and the operator who
- * only rotates logs, are not to go down with the store. */
-static int prepare_url(server_rec *s, const scim_server_config *conf, bool restart,
-                       apr_pool_t *ptemp)
+/* The configuration is read twice at start.  The store is prepared at the
+ * first reading, while there is still a terminal or a service manager to see
+ * the start fail; the second is moments later and has no need to. */
+enum { FIRST_READING = 0, SECOND_READING = 1 };
+
+static const char *prepare(server_rec *s, const scim_server_config *conf, apr_pool_t *ptemp)
 {
     const char *why = make_directory(conf->store_url, ptemp);
 
-    if (!why) {
-        why = prepare_in_process(conf, ptemp);
+    return why ? why : prepare_in_process(s, conf, ptemp);
+}
+
+/* A start that cannot have its store is refused, as a bad configuration is.
+ * A restart goes on: the other sites of this server, and the operator who
+ * only rotates logs, are not to go down with the store. */
+static int start_store(server_rec *s, const scim_server_config *conf, int reading,
+                       apr_pool_t *ptemp)
+{
+    const char *why = reading == SECOND_READING ? NULL : prepare(s, conf, ptemp);
+
+    if (why) {
+        ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s, SCIMLOG(1302) "SCIMStore %s: %s%s",
+                     conf->store_url, why,
+                     reading == FIRST_READING
+                         ? ""
+                         : " - the server goes on, SCIM requests are answered 503");
+        return reading == FIRST_READING ? HTTP_INTERNAL_SERVER_ERROR : OK;
     }
-    if (!why) {
-        return OK;
+    if (reading != FIRST_READING) {
+        ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, s, SCIMLOG(1300) "SCIMStore %s: ready",
+                     conf->store_url);
     }
-    ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s, SCIMLOG(1302) "SCIMStore %s: %s%s",
-                 conf->store_url, why,
-                 restart ? " - the server goes on, SCIM requests are answered 503" : "");
-    return restart ? OK : HTTP_INTERNAL_SERVER_ERROR;
+    return OK;
 }
 
 int mod_scim_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
 {
     apr_hash_t *done = apr_hash_make(ptemp);
-    bool restart = ap_retained_data_get(STARTED) != NULL;
+    int reading = ap_state_query(AP_SQ_CONFIG_GEN), rc = OK;
 
-    /* The configuration is read twice at start; only the second is for real. */
-    if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG) {
-        return OK;
-    }
-    for (; s; s = s->next) {
+    for (; s && rc == OK; s = s->next) {
         scim_server_config conf = mod_scim_resolved(s);
 
         if (conf.store_url && !apr_hash_get(done, conf.store_url, APR_HASH_KEY_STRING)) {
-            int rc = prepare_url(s, &conf, restart, ptemp);
-
-            if (rc != OK) {
-                return rc;
-            }
+            rc = start_store(s, &conf, reading, ptemp);
             apr_hash_set(done, conf.store_url, APR_HASH_KEY_STRING, "");
         }
     }
-    if (!restart) {
-        ap_retained_data_create(STARTED, 1);
-    }
-    return OK;
+    return rc;
 }
 
 /* In the children */
@@ -354,7 +512,7 @@ void mod_scim_child_init(apr_pool_t *pchild, server_rec *s)
 
         conf->registry = registry;
         conf->store = NULL;
-        if (conf->store_url) {
+        if (conf->store_url && !conf->deadly) {
             conf->store = open_store(s, registry, opened, pchild);
         }
     }

@@ -12,6 +12,8 @@ static void register_hooks(apr_pool_t *pool)
     /* Whatever maps URLs to files comes after us: an endpoint has none. */
     static const char *const mappers[] = {"mod_alias.c", "mod_userdir.c", "mod_vhost_alias.c",
                                           NULL};
+    /* It tells of a request that nobody authenticates as a fault of its own. */
+    static const char *const last[] = {"mod_authn_core.c", NULL};
 
     /* On configtest too, and before anything is opened. */
     ap_hook_check_config(mod_scim_check_config, NULL, NULL, APR_HOOK_MIDDLE);
@@ -34,6 +36,8 @@ static void register_hooks(apr_pool_t *pool)
                             AP_AUTH_INTERNAL_PER_CONF);
     ap_hook_force_authn(mod_scim_force_authn, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_check_authn(mod_scim_check_authn, NULL, NULL, APR_HOOK_MIDDLE,
+                        AP_AUTH_INTERNAL_PER_CONF);
+    ap_hook_check_authn(mod_scim_nobody_asks, NULL, last, APR_HOOK_LAST,
                         AP_AUTH_INTERNAL_PER_CONF);
     ap_hook_note_auth_failure(mod_scim_note_auth_failure, NULL, NULL, APR_HOOK_MIDDLE);
 

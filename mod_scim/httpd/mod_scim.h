@@ -84,6 +84,10 @@ typedef struct scim_tenant_policy {
     scim_policy_config policy;
 } scim_tenant_policy;
 
+typedef struct scim_dir_config {
+    SCIM_DIR_CONFIG(SCIM_MEMBER)
+} scim_dir_config;
+
 /* An endpoint as the configuration names it, for checks and for requests that
  * httpd refuses before it looks at any Location. */
 typedef struct scim_endpoint {
@@ -91,6 +95,7 @@ typedef struct scim_endpoint {
     ap_regex_t *pattern; /* its pattern then */
     const char *file;
     int line;
+    const scim_dir_config *conf; /* of the section, which may switch it off again */
 } scim_endpoint;
 
 typedef struct scim_server_config {
@@ -100,16 +105,14 @@ typedef struct scim_server_config {
     apr_array_header_t *tenant_policies; /* of scim_tenant_policy; the main server's */
     apr_array_header_t *documents;       /* of scim_document; the main server's */
     apr_array_header_t *endpoints;       /* of scim_endpoint */
-    /* not configured: the <SCIMTenantPolicy> that is being read, and what a
-     * child process has from child_init on, read-only then */
+    /* not configured: the <SCIMTenantPolicy> that is being read, whether
+     * opening the store killed a process, and what a child process has from
+     * child_init on, read-only then */
     scim_policy_config *section;
+    bool deadly;
     const scim_registry *registry;
     scim_store *store; /* NULL: down, or none configured */
 } scim_server_config;
-
-typedef struct scim_dir_config {
-    SCIM_DIR_CONFIG(SCIM_MEMBER)
-} scim_dir_config;
 
 scim_server_config *mod_scim_server(const server_rec *s);
 
@@ -156,10 +159,14 @@ int mod_scim_access_checker(request_rec *r);
 int mod_scim_access_checker_ex(request_rec *r);
 int mod_scim_force_authn(request_rec *r);
 int mod_scim_check_authn(request_rec *r);
+/* After all who authenticate: reached where none of them does. */
+int mod_scim_nobody_asks(request_rec *r);
 /* The tenant that SCIMTenant names for a person; "default" where it stands
  * nowhere, "" where it fails. */
 const char *mod_scim_tenant(request_rec *r, const scim_state *state);
 int mod_scim_note_auth_failure(request_rec *r, const char *auth_type);
+/* The value of WWW-Authenticate; error may be NULL. */
+const char *mod_scim_challenge(request_rec *r, const char *error);
 
 /* io.c */
 int mod_scim_handler(request_rec *r);

@@ -85,7 +85,9 @@ bool mod_scim_names_endpoint(const server_rec *s, const char *path)
     int i;
 
     for (i = 0; i < endpoints->nelts; i++) {
-        if (is_of(path, &APR_ARRAY_IDX(endpoints, i, scim_endpoint))) {
+        const scim_endpoint *endpoint = &APR_ARRAY_IDX(endpoints, i, scim_endpoint);
+
+        if (endpoint->conf->engine == 1 && is_of(path, endpoint)) {
             return true;
         }
     }

@@ -32,6 +32,7 @@
 
 #include <apr_errno.h>
 #include <apr_strings.h>
+#include <apr_user.h>
 #include <lmdb.h>
 
 #include "engine.h"
@@ -307,6 +308,25 @@ static void environment_free(environment *env)
     free(env);
 }
 
+/* Whose the store is, where that is somebody else. */
+static const char *other_owner(const environment *env, apr_pool_t *pool)
+{
+    const char *const paths[] = {env->path, env->data_path,
+                                 apr_pstrcat(pool, env->path, "/lock.mdb", NULL)};
+    struct stat info;
+    char *name = NULL;
+
+    for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+        if (!stat(paths[i], &info) && info.st_uid != geteuid()) {
+            bool known = apr_uid_name_get(&name, info.st_uid, pool) == APR_SUCCESS;
+
+            return apr_psprintf(pool, "; %s belongs to user %s (uid %lu)", paths[i],
+                                known ? name : "without a name", (unsigned long)info.st_uid);
+        }
+    }
+    return "";
+}
+
 static scim_kv_rc explain(const environment *env, int err, const char **why, apr_pool_t *pool)
 {
     const char *user = scim_kv_user(pool);
@@ -315,9 +335,9 @@ static scim_kv_rc explain(const environment *env, int err, const char **why, apr
     case EACCES:
     case EPERM:
         *why = apr_psprintf(pool,
-                            "user %s may not open the store in %s: %s; the directory and its "
-                            "files data.mdb and lock.mdb must belong to that user (chown -R)",
-                            user, env->path, mdb_strerror(err));
+                            "user %s may not open the store in %s: %s; the directory (mode "
+                            "0700) and its files (0600) must belong to that user%s",
+                            user, env->path, mdb_strerror(err), other_owner(env, pool));
         return eaccess(env->data_path, R_OK) ? SCIM_KV_IO : SCIM_KV_READONLY;
     case EROFS:
         *why = apr_psprintf(pool, "the file system of the store in %s is mounted read-only",

@@ -13,7 +13,7 @@ use Test::More;
 use Time::HiRes qw(sleep);
 
 my $NOBODY = '01900000-0000-7000-8000-000000000000';
-my $UNKNOWN = 'mscim_' . 'a' x 43 . '000000';
+my $UNKNOWN = 'mscim_' . 'a' x 43 . '0N9lHz'; # with the checksum that belongs to it
 
 # An endpoint whose lines of authentication are these alone.
 sub asking
@@ -106,6 +106,8 @@ subtest 'C-015 a token that is unknown is 401 invalid_token' => sub {
         is_challenge($s->get($path, bearer($one)), 'invalid_token', substr $one =~ s/\Q$token\E/TOKEN/gr, 0, 30);
     }
     is_challenge($s->get($path, bearer("\xe4\xf6"), host => 'x'), 'invalid_token', 'bytes that are no text');
+    like($s->get($path, bearer($_))->json->{detail}, qr/no whole token/, 'a part of one, the detail') for substr($token, 0, -1), "\"$token\"";
+    like($s->get($path, bearer($UNKNOWN))->json->{detail}, qr/not known/, 'a whole one, the detail');
     my $auth = "Authorization: Bearer $token\r\n";
     my $r = $s->raw("GET /scim/v2$path HTTP/1.1\r\nHost: x\r\nConnection: close\r\n$auth$auth\r\n");
     is_challenge($r, 'invalid_token', 'two headers, good as each is');
@@ -119,7 +121,7 @@ subtest 'C-015 C-016 a token without the scope is 403 insufficient_scope, before
     my $no = sub {
         my ($r, $name) = @_;
         is_error($r, 403, undef, $name);
-        like($r->header('www-authenticate'), qr/^Bearer .*error="insufficient_scope"/, "$name: the challenge");
+        like($r->header('www-authenticate'), qr/^Bearer realm="SCIM", error="insufficient_scope"/, "$name: the challenge");
     };
     my @read = bearer($reader);
     is($s->get($_, @read)->status, 200, "GET $_") for $path, '/Users', '/Groups', '/Schemas', '/ServiceProviderConfig';
@@ -197,8 +199,8 @@ subtest 'C-271 the anonymous path is for those without a token' => sub {
 };
 
 subtest 'C-014 a configuration that forgets to ask opens nothing' => sub {
-    # httpd tells the administrator that nobody asks, or that nobody can.
-    $s->expect_log(qr/AH00027: No authentication done/, qr/AH01796: AuthType Digest configured/,
+    # The administrator is told that nobody asks, or that nobody can.
+    $s->expect_log(map({ qr/SCIM1103: the endpoint $_ has no AuthType Bearer: add/ } grep { !/granted$|any|no-require/ || /digest/ } sort keys %careless),
         qr/AH01627: AuthType configured with no corresponding authorization/);
     for my $base (sort keys %careless) {
         my $own = $base =~ m{^/(?:granted|any)$};
@@ -218,9 +220,14 @@ subtest 'C-014 a configuration that forgets to ask opens nothing' => sub {
 subtest 'C-014 the login of a person opens nothing' => sub {
     # bjensen:secret
     my @login = (authorization => 'Basic YmplbnNlbjpzZWNyZXQ=');
-    is_challenge($s->get($s->url("/person$_"), @login), undef, $_) for '/Users', $path, '/Schemas', '/Bulk';
-    is_challenge($s->post($s->url('/person/Users'), $_, @login), undef, 'POST') for user('intruder'), '{';
-    is_challenge($s->delete($s->url("/person$path"), @login), undef, 'DELETE');
+    my $refused = sub {
+        my ($r, $name) = @_;
+        is_error($r, 401, undef, $name);
+        is($r->header('www-authenticate'), 'Bearer realm="People"', "$name: the challenge");
+    };
+    $refused->($s->get($s->url("/person$_"), @login), $_) for '/Users', $path, '/Schemas', '/Bulk';
+    $refused->($s->post($s->url('/person/Users'), $_, @login), 'POST') for user('intruder'), '{';
+    $refused->($s->delete($s->url("/person$path"), @login), 'DELETE');
     is_error($s->get($s->url('/person/Users'), authorization => undef), 401, undef, 'without it httpd asks');
 };
 

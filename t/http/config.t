@@ -29,7 +29,7 @@ sub accepted
 
 subtest 'a wrong value names the directive and what it may be' => sub {
     my @flag = ('On or Off');
-    my @size = ('a size of at least', 'with k, m or g behind it');
+    my @size = ('a size of at least', 'with k, m, g or t behind it');
     my @server = (
         ['SCIMStore', 'store', 'lmdb:/path/of/a/directory'],
         ['SCIMStore', 'sqlite:/x', 'lmdb:/path/of/a/directory'],
@@ -75,7 +75,15 @@ subtest 'a directive in the wrong place is told where it belongs' => sub {
     refused('a tenant that cannot be', 'conf', "<SCIMTenantPolicy \"a b\">\n</SCIMTenantPolicy>",
         'SCIMTenantPolicy', 'is not the name of a tenant');
     refused('a policy in a policy', 'conf',
-        "<SCIMTenantPolicy a>\n<SCIMTenantPolicy b>\n</SCIMTenantPolicy>\n</SCIMTenantPolicy>", 'SCIMTenantPolicy', 'within itself');
+        "<SCIMTenantPolicy a>\n<SCIMTenantPolicy b>\n</SCIMTenantPolicy>\n</SCIMTenantPolicy>", '<SCIMTenantPolicy> cannot stand in <SCIMTenantPolicy>');
+    refused("$_ in a policy", 'conf', "<SCIMTenantPolicy a>\nSCIMUniqueGroupNames Off\n$_\n</SCIMTenantPolicy>", (split / /)[0]
+            . ' cannot stand in <SCIMTenantPolicy>; it holds SCIMUniqueGroupNames and SCIMDanglingReferences', 'Syntax error on line')
+        for 'SCIMReadOnly On', 'SCIMTenant a', 'ServerAdmin x';
+    refused('a policy of two tenants', 'conf', "<SCIMTenantPolicy a b>\n</SCIMTenantPolicy>", 'SCIMTenantPolicy', '"b" stands behind the name');
+    refused('SCIMEngine at a path without a slash', 'conf', endpoint('scim/v3'), 'SCIMEngine', '<Location "scim/v3"> must begin with /');
+    refused('SCIMEngine at a path with one at its end', 'conf', endpoint('/scim/v3/'), 'SCIMEngine',
+        '<Location "/scim/v3/"> without the slash at the end');
+    accepted('SCIMEngine at the root', conf => endpoint('/'));
     refused('a policy without an end', 'conf', '<SCIMTenantPolicy a', 'SCIMTenantPolicy', 'was not closed');
     refused('a policy in a Location', 'location', "<SCIMTenantPolicy a>\n</SCIMTenantPolicy>", 'SCIMTenantPolicy', 'not allowed');
     refused('a word too many', 'conf', 'SCIMReadOnly On Off', 'SCIMReadOnly', 'takes one argument');
@@ -104,6 +112,27 @@ subtest 'an endpoint needs a store' => sub {
     like($output, qr/SCIM1301: SCIMEngine On at line \d+ of \S+ needs a store: add "SCIMStore lmdb:/, 'the remedy and the line');
     ($code) = Storeless->configtest(locations => '');
     is($code, 0, 'no endpoint, no store');
+};
+
+subtest 'servers that share a store open it alike' => sub {
+    my $both = sub {
+        my ($line) = @_;
+        return Scim::Httpd->configtest(conf => "<VirtualHost *>\n$line\n</VirtualHost>\n");
+    };
+    for my $case (['SCIMStoreSize 1m', 'not set', '1048576'], ['SCIMWriteTimeout 20', '10000ms', '20000ms'],
+        ['SCIMScanLimit 10', '1000000', '10'], ['SCIMReadOnly On', 'Off', 'On'])
+    {
+        my ($line, $server, $host) = @$case;
+        my ($name) = split / /, $line;
+        my ($code, $output) = $both->($line);
+        ok($code != 0, $line);
+        like($output, qr/SCIM1306: $name is $server at server level but $host in the virtual host at line \d+ of \S+, .*: set it once, at server level/,
+            "$name: both values and the remedy");
+    }
+    my ($code) = $both->('SCIMWriteTimeout 10s');
+    is($code, 0, 'the same value in other words');
+    ($code) = $both->("SCIMStore lmdb:/elsewhere\nSCIMReadOnly On");
+    is($code, 0, 'a store of its own');
 };
 
 subtest 'what is right is accepted, and no file is touched' => sub {
@@ -156,13 +185,24 @@ subtest 'a start without its store is refused' => sub {
     like($start->("$dir/garbage"), qr{SCIM1302: SCIMStore lmdb:\Q$dir\E/garbage: \S}, 'something else in its place');
 };
 
+# The first of its two readings of the configuration is what a terminal sees.
+subtest 'whoever starts the server is told that it was refused' => sub {
+    plan(skip_all => 'a sanitizer needs a start of its own') if $ENV{SCIM_SAN};
+    my $apxs = $ENV{APXS} || (grep { -x } map { ("$_/apxs2", "$_/apxs") } split /:/, $ENV{PATH})[0];
+    chomp(my $httpd = join '/', map { my $part = `$apxs -q $_`; chomp $part; $part } qw(SBINDIR PROGNAME));
+    my $s = Scim::Httpd->new(start => 0);
+    $s->write_conf(store => $s->dir . '/a/b');
+    isnt(system($httpd, '-d', $s->dir, '-f', $s->dir . '/httpd.conf', '-k', 'start'), 0, 'the exit code');
+    is(scalar(grep { /SCIM1302: .*cannot make the directory/ } $s->error_log), 1, 'the log says why, once');
+    ok(!-e $s->dir . '/run/httpd.pid', 'nothing runs');
+};
+
 my @here = ('SCIMEngine On', 'SCIMBasePath /x', 'SCIMBaseURL https://x', 'SCIMTenant x', 'SCIMProfile rfc', 'SCIMGroupPatchReturn minimal',
     'SCIMDefaultPageSize 1', 'SCIMMaxPageSize 1', 'SCIMMaxBody 1m', 'SCIMRequireTLS Off', 'SCIMStore lmdb:/x', 'SCIMReadOnly On');
 
 my $s = Scim::Httpd->new(
     location => "SCIMMaxPageSize 5\nSCIMProfile rfc",
     conf => "<Location \"/scim/v2/Users\">\nSCIMDefaultPageSize 2\n</Location>\n"
-        . endpoint('/with/slash/')
         . endpoint('/switched')
         . "<Location \"/switched/Groups\">\nSCIMEngine Off\nAuthType None\nRequire all granted\n</Location>\n",
     files => { map { ("in$_/.htaccess" => "$here[$_]\n", "in$_/x.txt" => "x\n") } 0 .. $#here },
@@ -183,8 +223,6 @@ subtest 'sections are merged, and what is not set is not off' => sub {
     is($list->{Resources}[0]{meta}{location}, $s->base . "/Users/$list->{Resources}[0]{id}", 'the base is that of the endpoint');
     is($s->get('/ServiceProviderConfig')->json->{pagination}{maxPageSize}, 5, 'what the outer section sets');
     is_error($s->post('/Users', user('x', foo => 1)), 400, 'invalidSyntax', 'it holds in the inner one, too');
-    my $r = $s->get($s->url('/with/slash/Users'));
-    is($r->json->{Resources}[0]{meta}{location}, $s->url("/with/slash/Users/$list->{Resources}[0]{id}"), 'a Location that ends in a slash');
     is($s->get($s->url('/switched/Users'))->status, 200, 'beside one that is switched off');
     is($s->get($s->url('/switched/Groups'))->status, 404, 'SCIMEngine Off');
 };

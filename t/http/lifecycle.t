@@ -224,6 +224,9 @@ sub ownership
     chmod 0755, $parent;
     my $server = Scim::Httpd->new(store => "$parent/store", token => 'none', start => 0);
     $server->start;
+    $server->get($server->url('/hello.txt')); # once it answers there are children,
+    my $until = time + 10;
+    sleep 0.02 while time < $until && grep { user_of($_) eq 'root' } $server->children; # which begin as root
     my ($worker) = map { user_of($_) } $server->children;
     isnt($worker, 'root', 'children do not run as root');
     is(mode_and_owner($server->store), "0700 $worker", 'the store is made, for them alone');
@@ -236,8 +239,36 @@ sub ownership
     $server->log_clean;
 }
 
+# --- policies ----------------------------------------------------------------
+
+sub policies
+{
+    my $server = Scim::Httpd->new(start => 0, conf => <<'EOT');
+<SCIMTenantPolicy acme>
+    SCIMUniqueGroupNames Off
+</SCIMTenantPolicy>
+<SCIMTenantPolicy default>
+    SCIMUniqueGroupNames Off
+</SCIMTenantPolicy>
+EOT
+    my $warnings = sub { return grep { /SCIM1308/ } $server->error_log };
+    $server->start;
+    my @said = $warnings->();
+    is(scalar(@said), 1, 'a policy that has no tenant is told of once') or diag join "\n", @said;
+    like($said[0], qr/SCIM1308: <SCIMTenantPolicy acme>: lmdb:\S+ has no tenant .* restart after "scimctl tenant create acme"/, 'with the remedy');
+    ok(scalar(grep { /SCIM1300: SCIMStore lmdb:\S+: ready/ } $server->error_log), 'the log says that the store is ready');
+    is($server->post('/Groups', group('same'))->status, 201, 'C-058 the policy of a tenant');
+    is($server->post('/Groups', group('same'))->status, 201, 'C-058 that is there holds');
+    $server->scimctl('tenant', 'create', 'acme');
+    $server->graceful;
+    is(scalar($warnings->()), 1, 'once it has its tenant, nothing is said');
+    $server->expect_log(qr/SCIM1308/);
+    $server->log_clean;
+}
+
 graceful_under_load();
 graceful_stop();
 under_mpm($_) for qw(event worker prefork);
 ownership();
+policies();
 done_testing();

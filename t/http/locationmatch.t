@@ -120,5 +120,25 @@ subtest 'C-011 a SCIMBasePath that does not fit serves nothing' => sub {
     $s->expect_log(qr/SCIM1002: .*SCIMBasePath/);
 };
 
+# httpd -t must fail and say this.
+sub refused
+{
+    my ($name, $locations, $says) = @_;
+    my ($status, $output) = Scim::Httpd->configtest(locations => $locations);
+    return ok($status != 0 && $output =~ $says, $name) || diag("exit code $status\n$output");
+}
+
+subtest 'C-011 a pattern needs a SCIMBasePath, wherever it stands' => sub {
+    my $says = qr/SCIM1307: SCIMEngine On at line \d+ of \S+ is in a <LocationMatch>, .*: add SCIMBasePath/;
+    refused('LocationMatch', "<LocationMatch ^/x>\nSCIMEngine On\n</LocationMatch>\n", $says);
+    refused('Location ~', "<Location ~ ^/x>\nSCIMEngine On\n</Location>\n", $says);
+    refused('beside one that has it', "<LocationMatch ^/x>\nSCIMEngine On\nSCIMBasePath /x\n</LocationMatch>\n"
+            . "<LocationMatch ^/y>\nSCIMEngine On\n</LocationMatch>\n", $says);
+    refused('wildcards', "<Location /t/*/v2>\nSCIMEngine On\n</Location>\n", qr/has wildcards: make it a <LocationMatch>/);
+    my ($status, $output) = Scim::Httpd->configtest(locations => "<LocationMatch ^/x>\nSCIMBasePath /x\nSCIMEngine On\n</LocationMatch>\n"
+            . "<LocationMatch ^/y>\nSCIMEngine On\nSCIMEngine Off\n</LocationMatch>\n");
+    is($status, 0, 'before SCIMEngine, and none where that is switched off again') or diag $output;
+};
+
 $s->log_clean;
 done_testing();

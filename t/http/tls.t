@@ -41,7 +41,7 @@ subtest 'C-017 plain HTTP from this machine is served, unless it was forwarded' 
 
 subtest 'C-017 it is refused before all else' => sub {
     my @forwarded = ('x-forwarded-for' => '192.0.2.1');
-    like(get_at('/on', @forwarded)->json->{detail}, qr/https/, 'the detail says what to do');
+    like(get_at('/on', @forwarded)->json->{detail}, qr/https.*SCIMRequireTLS/, 'the detail says what to do');
     is_error(get_at('/on', @forwarded, authorization => undef), 403, undef, 'without a token');
     is_error($s->get('/ServiceProviderConfig', @forwarded, authorization => undef), 403, undef, 'where no token is asked for');
     is_error($s->get('/Nothing', @forwarded), 403, undef, 'what is not there');

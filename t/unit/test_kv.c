@@ -1458,7 +1458,8 @@ static void open_unreachable(void)
     snprintf(uid, sizeof(uid), "(uid %u)", geteuid());
     MUST(try_open(current->url, true) == SCIM_KV_IO);
     MUST(strstr(current->why, uid) && strstr(current->why, current->directory));
-    MUST(strstr(current->why, "Permission denied") && strstr(current->why, "chown"));
+    MUST(strstr(current->why, "Permission denied") &&
+         strstr(current->why, "belong to that user"));
     MUST(geteuid() != 65534 || strstr(current->why, "user nobody "));
 }
 
@@ -1469,7 +1470,8 @@ static void open_unwritable(void)
 
     drop_root();
     MUST(try_open(current->url, true) == SCIM_KV_READONLY);
-    MUST(strstr(current->why, "chown"));
+    MUST(strstr(current->why, "belong to that user"));
+    MUST(geteuid() != 65534 || strstr(current->why, "belongs to user root (uid 0)"));
     MUST(scim_kv_open(&kv, current->url, &options, NULL, current->pool) == OK);
     expect(kv, "a", "a");
     MUST(put(kv, "b", "b") == SCIM_KV_READONLY);
