@@ -88,6 +88,7 @@ typedef struct lmdb_kv {
 typedef struct lmdb_cursor {
     scim_kv_cursor base;
     struct lmdb_cursor *next;
+    bool listed; /* in the transaction's list: it may have a handle */
     MDB_cursor *handle; /* NULL: to be found again by place and key */
     enum { UNPLACED, AT_KEY, BEFORE_KEY } place;
     MDB_val key; /* in the store while handle stands, else in copy */
@@ -98,7 +99,7 @@ typedef struct lmdb_txn {
     scim_kv_txn base;
     environment *env;
     MDB_txn *handle;
-    lmdb_cursor *cursors;
+    lmdb_cursor *cursors; /* that may have a handle */
     bool touched;      /* this job has written, or tried to and failed */
     scim_kv_rc failed; /* the first write of this job that failed */
 } lmdb_txn;
@@ -948,11 +949,15 @@ static void detach(lmdb_cursor *cursor)
     cursor->handle = NULL;
 }
 
+/* The list is emptied: a long update opens many cursors, and each of its
+ * writes must look only at those that were moved since the last. */
 static void detach_cursors(lmdb_txn *txn)
 {
     for (lmdb_cursor *cursor = txn->cursors; cursor; cursor = cursor->next) {
         detach(cursor);
+        cursor->listed = false;
     }
+    txn->cursors = NULL;
 }
 
 static scim_kv_rc written(lmdb_txn *txn, int err)
@@ -1008,15 +1013,13 @@ static scim_kv_rc lmdb_del(scim_kv_txn *base, scim_slice key)
 
 static scim_kv_cursor *lmdb_cursor_open(scim_kv_txn *base)
 {
-    lmdb_txn *txn = (lmdb_txn *)base;
     lmdb_cursor *cursor = scim_kv_scratch(base, sizeof(*cursor));
 
     cursor->base.txn = base;
     cursor->handle = NULL;
     cursor->place = UNPLACED;
     cursor->key = (MDB_val){0, cursor->copy};
-    cursor->next = txn->cursors;
-    txn->cursors = cursor;
+    cursor->listed = false;
     return &cursor->base;
 }
 
@@ -1024,6 +1027,11 @@ static int attach(lmdb_cursor *cursor)
 {
     lmdb_txn *txn = (lmdb_txn *)cursor->base.txn;
 
+    if (!cursor->listed) {
+        cursor->next = txn->cursors;
+        txn->cursors = cursor;
+        cursor->listed = true;
+    }
     return cursor->handle ? 0 : mdb_cursor_open(txn->handle, txn->env->dbi, &cursor->handle);
 }
 
