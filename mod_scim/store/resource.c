@@ -839,22 +839,54 @@ static void finish(scim_change *out, mutation *m)
     apr_pool_destroy(m->pool);
 }
 
+static mutation mutation_of(mutation_kind kind, scim_store *store, const scim_tenant *tenant,
+                            const scim_resource_type *type, apr_time_t now,
+                            apr_pool_t *result_pool)
+{
+    return (mutation){.kind = kind,
+                      .store = store,
+                      .tenant = tenant,
+                      .type = store_type(store, type),
+                      .now = now,
+                      .result_pool = result_pool};
+}
+
+static const scim_error *create(scim_change *out, mutation *m, const scim_draft *draft,
+                                bool lenient)
+{
+    m->draft = draft;
+    m->lenient = lenient;
+    SCIM_ERR(mutate(m));
+    finish(out, m);
+    return NULL;
+}
+
+static const scim_error *change(scim_change *out, mutation *m, const scim_id *id,
+                                const scim_precondition *precondition, bool lenient)
+{
+    m->id = *id;
+    m->precondition = precondition;
+    m->lenient = lenient;
+    SCIM_ERR(mutate(m));
+    finish(out, m);
+    return NULL;
+}
+
+static const scim_error *drop(mutation *m, const scim_id *id,
+                              const scim_precondition *precondition)
+{
+    m->id = *id;
+    m->precondition = precondition;
+    return mutate(m);
+}
+
 const scim_error *scim_resource_create(scim_change *out, scim_store *store,
                                        const scim_tenant *tenant, const scim_draft *draft,
                                        bool lenient, apr_time_t now, apr_pool_t *result_pool)
 {
-    mutation m = {.kind = MUTATION_CREATE,
-                  .store = store,
-                  .tenant = tenant,
-                  .type = store_type(store, draft->type),
-                  .draft = draft,
-                  .lenient = lenient,
-                  .now = now,
-                  .result_pool = result_pool};
+    mutation m = mutation_of(MUTATION_CREATE, store, tenant, draft->type, now, result_pool);
 
-    SCIM_ERR(mutate(&m));
-    finish(out, &m);
-    return NULL;
+    return create(out, &m, draft, lenient);
 }
 
 const scim_error *scim_resource_change(scim_change *out, scim_store *store,
@@ -864,21 +896,11 @@ const scim_error *scim_resource_change(scim_change *out, scim_store *store,
                                        scim_draft_fn draft_fn, void *baton, bool lenient,
                                        apr_time_t now, apr_pool_t *result_pool)
 {
-    mutation m = {.kind = MUTATION_CHANGE,
-                  .store = store,
-                  .tenant = tenant,
-                  .type = store_type(store, type),
-                  .id = *id,
-                  .precondition = precondition,
-                  .draft_fn = draft_fn,
-                  .baton = baton,
-                  .lenient = lenient,
-                  .now = now,
-                  .result_pool = result_pool};
+    mutation m = mutation_of(MUTATION_CHANGE, store, tenant, type, now, result_pool);
 
-    SCIM_ERR(mutate(&m));
-    finish(out, &m);
-    return NULL;
+    m.draft_fn = draft_fn;
+    m.baton = baton;
+    return change(out, &m, id, precondition, lenient);
 }
 
 const scim_error *scim_resource_delete(scim_store *store, const scim_tenant *tenant,
@@ -886,16 +908,9 @@ const scim_error *scim_resource_delete(scim_store *store, const scim_tenant *ten
                                        const scim_precondition *precondition, apr_time_t now,
                                        apr_pool_t *result_pool)
 {
-    mutation m = {.kind = MUTATION_DELETE,
-                  .store = store,
-                  .tenant = tenant,
-                  .type = store_type(store, type),
-                  .id = *id,
-                  .precondition = precondition,
-                  .now = now,
-                  .result_pool = result_pool};
+    mutation m = mutation_of(MUTATION_DELETE, store, tenant, type, now, result_pool);
 
-    return mutate(&m);
+    return drop(&m, id, precondition);
 }
 
 const scim_error *scim_resource_get(scim_record *out, scim_view *view,
@@ -990,19 +1005,12 @@ const scim_error *scim_batch_create(scim_change *out, scim_batch *batch,
                                     const scim_id *promised, bool lenient, apr_time_t now,
                                     apr_pool_t *result_pool)
 {
-    mutation m = {.kind = MUTATION_CREATE,
-                  .store = batch->view.store,
-                  .tenant = tenant,
-                  .type = store_type(batch->view.store, draft->type),
-                  .draft = draft,
-                  .lenient = lenient,
-                  .now = now,
-                  .batch = batch,
-                  .promised = promised,
-                  .result_pool = result_pool};
+    mutation m = mutation_of(MUTATION_CREATE, batch->view.store, tenant, draft->type, now,
+                             result_pool);
 
-    SCIM_ERR(mutate(&m));
-    finish(out, &m);
+    m.batch = batch;
+    m.promised = promised;
+    SCIM_ERR(create(out, &m, draft, lenient));
     if (promised) {
         /* From now on the record says whether it is there. */
         scim_batch_take_back(batch, promised);
@@ -1016,22 +1024,13 @@ const scim_error *scim_batch_change(scim_change *out, scim_batch *batch,
                                     scim_draft_fn draft_fn, void *baton, bool lenient,
                                     apr_time_t now, apr_pool_t *result_pool)
 {
-    mutation m = {.kind = MUTATION_CHANGE,
-                  .store = batch->view.store,
-                  .tenant = tenant,
-                  .type = store_type(batch->view.store, type),
-                  .id = *id,
-                  .precondition = precondition,
-                  .draft_fn = draft_fn,
-                  .baton = baton,
-                  .lenient = lenient,
-                  .now = now,
-                  .batch = batch,
-                  .result_pool = result_pool};
+    mutation m =
+        mutation_of(MUTATION_CHANGE, batch->view.store, tenant, type, now, result_pool);
 
-    SCIM_ERR(mutate(&m));
-    finish(out, &m);
-    return NULL;
+    m.batch = batch;
+    m.draft_fn = draft_fn;
+    m.baton = baton;
+    return change(out, &m, id, precondition, lenient);
 }
 
 const scim_error *scim_batch_delete(scim_batch *batch, const scim_tenant *tenant,
@@ -1039,15 +1038,9 @@ const scim_error *scim_batch_delete(scim_batch *batch, const scim_tenant *tenant
                                     const scim_precondition *precondition, apr_time_t now,
                                     apr_pool_t *result_pool)
 {
-    mutation m = {.kind = MUTATION_DELETE,
-                  .store = batch->view.store,
-                  .tenant = tenant,
-                  .type = store_type(batch->view.store, type),
-                  .id = *id,
-                  .precondition = precondition,
-                  .now = now,
-                  .batch = batch,
-                  .result_pool = result_pool};
+    mutation m =
+        mutation_of(MUTATION_DELETE, batch->view.store, tenant, type, now, result_pool);
 
-    return mutate(&m);
+    m.batch = batch;
+    return drop(&m, id, precondition);
 }
