@@ -88,7 +88,7 @@ typedef struct lmdb_kv {
 typedef struct lmdb_cursor {
     scim_kv_cursor base;
     struct lmdb_cursor *next;
-    bool listed; /* in the transaction's list: it may have a handle */
+    bool listed;        /* in the transaction's list: it may have a handle */
     MDB_cursor *handle; /* NULL: to be found again by place and key */
     enum { UNPLACED, AT_KEY, BEFORE_KEY } place;
     MDB_val key; /* in the store while handle stands, else in copy */
@@ -100,8 +100,8 @@ typedef struct lmdb_txn {
     environment *env;
     MDB_txn *handle;
     lmdb_cursor *cursors; /* that may have a handle */
-    bool touched;      /* this job has written, or tried to and failed */
-    scim_kv_rc failed; /* the first write of this job that failed */
+    bool touched;         /* this job has written, or tried to and failed */
+    scim_kv_rc failed;    /* the first write of this job that failed */
 } lmdb_txn;
 
 /* What a store holds, in the pages of LMDB. */

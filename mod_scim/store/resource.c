@@ -1005,8 +1005,8 @@ const scim_error *scim_batch_create(scim_change *out, scim_batch *batch,
                                     const scim_id *promised, bool lenient, apr_time_t now,
                                     apr_pool_t *result_pool)
 {
-    mutation m = mutation_of(MUTATION_CREATE, batch->view.store, tenant, draft->type, now,
-                             result_pool);
+    mutation m =
+        mutation_of(MUTATION_CREATE, batch->view.store, tenant, draft->type, now, result_pool);
 
     m.batch = batch;
     m.promised = promised;
