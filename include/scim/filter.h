@@ -138,6 +138,9 @@ bool scim_filter_match_element(const scim_filter *filter, const json_t *element,
  * NULL elsewhere.  Adopted by result_pool. */
 json_t *scim_filter_template(const scim_filter *filter, apr_pool_t *result_pool);
 
+/* How many comparisons it makes of one resource or element; 1 for NULL. */
+int scim_filter_terms(const scim_filter *filter);
+
 /* Whether the filter names an attribute of this role anywhere. */
 bool scim_filter_mentions(const scim_filter *filter, scim_role role);
 

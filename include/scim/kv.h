@@ -137,6 +137,8 @@ apr_int64_t scim_kv_counter(scim_slice value);
  * cursor where it is.  On a cursor that was never placed next goes to the
  * first key and prev to the last. */
 scim_kv_cursor *scim_kv_cursor_open(scim_kv_txn *txn);
+/* Gives a cursor back before its transaction ends: for those who open many. */
+void scim_kv_cursor_close(scim_kv_cursor *cursor);
 /* To the first key >= at (empty: to the very first); prev from there goes to
  * the last one < at, also where seek itself said NOTFOUND. */
 scim_kv_rc scim_kv_seek(scim_kv_cursor *cursor, scim_slice at, scim_slice *key,
@@ -194,6 +196,7 @@ struct scim_kv_engine {
     scim_kv_rc (*put)(scim_kv_txn *txn, scim_slice key, scim_slice value, bool no_overwrite);
     scim_kv_rc (*del)(scim_kv_txn *txn, scim_slice key);
     scim_kv_cursor *(*cursor_open)(scim_kv_txn *txn);
+    void (*cursor_close)(scim_kv_cursor *cursor); /* NULL: nothing to do */
     scim_kv_rc (*seek)(scim_kv_cursor *cursor, scim_slice at, scim_slice *key,
                        scim_slice *value);
     scim_kv_rc (*next)(scim_kv_cursor *cursor, scim_slice *key, scim_slice *value);

@@ -91,8 +91,9 @@ const scim_error *scim_resource_delete(scim_store *store, const scim_tenant *ten
  * The store takes no other write meanwhile.
  */
 typedef struct scim_batch {
-    scim_view view; /* sees what the batch has written so far */
-    scim_id last;   /* that was promised */
+    scim_view view;   /* sees what the batch has written so far */
+    scim_id last;     /* that was promised */
+    apr_size_t bytes; /* of the resources that it has changed so far */
 } scim_batch;
 
 typedef const scim_error *(*scim_batch_fn)(scim_batch *batch, void *baton);

@@ -49,7 +49,7 @@ static int order_bytes(const char *a, apr_size_t a_len, const char *b, apr_size_
     return order ? order : (a_len > b_len) - (a_len < b_len);
 }
 
-static bool match_string(const scim_filter *filter, const json_t *value, apr_pool_t *pool)
+static bool match_text(const scim_filter *filter, const json_t *value, apr_pool_t *pool)
 {
     const scim_attribute *leaf = scim_path_leaf(&filter->path);
     bool exact = leaf->case_exact || leaf->type == SCIM_TYPE_BINARY;
@@ -73,6 +73,21 @@ static bool match_string(const scim_filter *filter, const json_t *value, apr_poo
     default:
         return is_ordered(filter->op, order_bytes(text, len, needle, needle_len));
     }
+}
+
+/* Long text is not kept until the whole filter is done: it would be kept once
+ * for each of its terms. */
+static bool match_string(const scim_filter *filter, const json_t *value, apr_pool_t *pool)
+{
+    apr_pool_t *own;
+    bool matches;
+
+    if (json_string_length(value) < 1024 || apr_pool_create(&own, pool) != APR_SUCCESS) {
+        return match_text(filter, value, pool);
+    }
+    matches = match_text(filter, value, own);
+    apr_pool_destroy(own);
+    return matches;
 }
 
 static bool match_time(const scim_filter *filter, const json_t *value)
@@ -315,6 +330,15 @@ json_t *scim_filter_template(const scim_filter *filter, apr_pool_t *result_pool)
         return NULL;
     }
     return scim_json_adopt(object, result_pool);
+}
+
+int scim_filter_terms(const scim_filter *filter)
+{
+    if (!filter || (!filter->left && !filter->right)) {
+        return 1;
+    }
+    return (filter->left ? scim_filter_terms(filter->left) : 0) +
+           (filter->right ? scim_filter_terms(filter->right) : 0);
 }
 
 static bool has_role(const scim_attribute *attribute, scim_role role)

@@ -12,8 +12,9 @@
 #include "scim/json.h"
 #include "scim/validate.h"
 
-/* How many elements of multi-valued attributes one message may look at in
- * all.  Each operation looks at every element of its target, so that without
+/* How many elements of multi-valued attributes, long ones counted by their text,
+ * one message may look at in all.  Each operation looks at every element of its
+ * target, so that without
  * a limit the time grows with the square of the message. */
 #define MAX_STEPS 2000000
 
@@ -35,6 +36,26 @@ static const scim_error *spend(work *w, apr_size_t steps)
                                MAX_STEPS);
     }
     return NULL;
+}
+
+/* What it costs to look at a value once. */
+static apr_size_t weight(const json_t *value)
+{
+    apr_size_t sum = json_string_length(value) / 16;
+    const char *key;
+    json_t *inner;
+    size_t i;
+
+    json_object_foreach ((json_t *)value, key, inner) {
+        sum += json_string_length(inner) / 16;
+    }
+    if (!json_is_array(value)) {
+        return sum + 1;
+    }
+    json_array_foreach (value, i, inner) {
+        sum += weight(inner);
+    }
+    return sum;
 }
 
 static const scim_error *immutable_error(const scim_attribute *attribute, apr_pool_t *pool)
@@ -144,7 +165,7 @@ static const scim_error *append(work *w, json_t *holder, const scim_attribute *a
     const json_t *value;
     size_t i;
 
-    SCIM_ERR(spend(w, json_array_size(array) + json_array_size(values)));
+    SCIM_ERR(spend(w, weight(array) + weight(values)));
     json_array_foreach (values, i, value) {
         if (is_primary(value)) {
             set_primary(array, NULL);
@@ -179,7 +200,7 @@ static const scim_error *remove_listed(work *w, json_t *holder, const scim_attri
     size_t i;
     size_t at;
 
-    SCIM_ERR(spend(w, json_array_size(array) * json_array_size(list)));
+    SCIM_ERR(spend(w, weight(array) + json_array_size(array) * json_array_size(list)));
     json_array_foreach (list, i, listed) {
         for (at = json_array_size(array); at-- > 0;) {
             if (is_listed(json_array_get(array, at), listed)) {
@@ -355,7 +376,7 @@ static const scim_error *change_elements(work *w, json_t *holder, const patch_ch
     apr_size_t hits = 0;
     apr_size_t i;
 
-    SCIM_ERR(spend(w, count));
+    SCIM_ERR(spend(w, weight(array) * scim_filter_terms(change->path.filter)));
     for (i = 0; i < count; i++) {
         if (is_hit(w, change, json_array_get(array, i))) {
             SCIM_ERR(change_element(w, array, i, change));

@@ -3,10 +3,12 @@
  * scimctl, the administrator's command: the command line, the table of
  * commands, help.
  */
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <apr_file_info.h>
 #include <apr_general.h>
@@ -404,6 +406,19 @@ static ctl_exit scimctl(apr_pool_t *pool, int argc, const char *const *argv)
     return code == CTL_OK ? run(&c) : code;
 }
 
+/* Where a caller closed one of the standard descriptors, the store's files would
+ * take its number, and what is printed would be written into them.  Writing to what stands in
+ * their place fails, so that a token that nobody saw is taken back. */
+static bool standard_descriptors(void)
+{
+    int fd;
+
+    do {
+        fd = open("/dev/null", O_RDONLY);
+    } while (fd >= 0 && fd <= STDERR_FILENO);
+    return fd > STDERR_FILENO && close(fd) == 0;
+}
+
 int main(int argc, const char *const *argv)
 {
     apr_pool_t *pool;
@@ -411,6 +426,9 @@ int main(int argc, const char *const *argv)
 
     /* A reader that went away is an error of writing, not the end. */
     signal(SIGPIPE, SIG_IGN);
+    if (!standard_descriptors()) {
+        return CTL_FAILED;
+    }
     if (apr_app_initialize(&argc, &argv, NULL) || apr_pool_create(&pool, NULL)) {
         fputs("scimctl: cannot start\n", stderr);
         return CTL_FAILED;

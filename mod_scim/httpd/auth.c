@@ -16,19 +16,14 @@
 
 APLOG_USE_MODULE(scim);
 
-/* The socket's own peer: what a header says of another does not count. */
-static bool from_this_machine(const request_rec *r)
+static int is_other(void *rec, const char *name, const char *value)
 {
-    const apr_sockaddr_t *peer = r->connection->client_addr;
-    static const char *const forwarding[] = {"Forwarded", "X-Forwarded-For",
-                                             "X-Forwarded-Proto", "X-Forwarded-Host"};
-    apr_size_t i;
+    return ap_cstr_casecmpn(name, "X-Forwarded", 11) && ap_cstr_casecmp(name, "Forwarded") &&
+           ap_cstr_casecmp(name, "X-Real-IP") && ap_cstr_casecmp(name, "Via");
+}
 
-    for (i = 0; i < sizeof(forwarding) / sizeof(forwarding[0]); i++) {
-        if (apr_table_get(r->headers_in, forwarding[i])) {
-            return false;
-        }
-    }
+static bool is_loopback(const apr_sockaddr_t *peer)
+{
 #if APR_HAVE_IPV6
     if (peer->family == AF_INET6) {
         const struct in6_addr *address = &peer->sa.sin6.sin6_addr;
@@ -40,6 +35,14 @@ static bool from_this_machine(const request_rec *r)
     }
 #endif
     return peer->family == AF_INET && ntohl(peer->sa.sin.sin_addr.s_addr) >> 24 == 127;
+}
+
+/* The socket's own peer, and whom mod_remoteip found behind it: that takes the
+ * header away that it believed. */
+static bool from_this_machine(const request_rec *r)
+{
+    return is_loopback(r->connection->client_addr) && is_loopback(r->useragent_addr) &&
+           apr_table_do(is_other, NULL, r->headers_in, NULL);
 }
 
 static bool transport_allowed(request_rec *r, const scim_state *state)
@@ -64,7 +67,7 @@ static bool transport_allowed(request_rec *r, const scim_state *state)
     return ap_ssl_conn_is_ssl(r->connection) || from_this_machine(r);
 }
 
-int mod_scim_access_checker(request_rec *r)
+int mod_scim_check_transport(request_rec *r)
 {
     const scim_state *state = mod_scim_state(r);
 

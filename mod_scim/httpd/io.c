@@ -106,7 +106,16 @@ static int send_error(request_rec *r, const scim_error *error)
 
 int mod_scim_refuse(request_rec *r, const scim_error *error)
 {
+    /* A subrequest only asks what would become of a request: an answer to it
+     * would go out in front of that to the request itself. */
+    if (r->main) {
+        return error->status;
+    }
     mod_scim_state(r)->answered = true;
+    /* Nobody waits for the body of a request that is refused. */
+    if (ap_request_has_body(r)) {
+        r->connection->keepalive = AP_CONN_CLOSE;
+    }
     /* mod_headers and others have something to say to every error. */
     ap_run_insert_error_filter(r);
     return send_error(r, error);
@@ -273,7 +282,9 @@ static void fill_call(scim_call *call, request_rec *r, scim_state *state, scim_w
     call->if_unmodified_since = header_time(r, "If-Unmodified-Since");
     call->base_url = mod_scim_base_url(r, state);
     call->identity = state->identity;
-    if (!state->identity && r->user) {
+    /* Behind an internal redirect, r->user may be the connection of a token. */
+    if (!state->identity && r->user && r->ap_auth_type &&
+        ap_cstr_casecmp(r->ap_auth_type, "Bearer")) {
         call->person = r->user;
         call->person_tenant = mod_scim_tenant(r, state);
     }

@@ -28,9 +28,11 @@ static void register_hooks(apr_pool_t *pool)
     /* After mod_http, whose "OPTIONS *" is none of ours. */
     ap_hook_map_to_storage(mod_scim_map_to_storage, NULL, NULL, APR_HOOK_LAST);
     ap_hook_type_checker(mod_scim_type_checker, NULL, NULL, APR_HOOK_FIRST);
+    /* SetHandler is httpd's own fixup; an endpoint has but one handler. */
+    ap_hook_fixups(mod_scim_type_checker, NULL, NULL, APR_HOOK_LAST);
 
-    ap_hook_check_access(mod_scim_access_checker, NULL, NULL, APR_HOOK_FIRST,
-                         AP_AUTH_INTERNAL_PER_CONF);
+    /* Before the access phase, whose refusals "Satisfy Any" overrules. */
+    ap_hook_post_perdir_config(mod_scim_check_transport, NULL, NULL, APR_HOOK_MIDDLE);
     /* After mod_authz_core: what it denies stays denied. */
     ap_hook_check_access_ex(mod_scim_access_checker_ex, NULL, NULL, APR_HOOK_LAST,
                             AP_AUTH_INTERNAL_PER_CONF);

@@ -155,7 +155,7 @@ bool mod_scim_names_endpoint(const server_rec *s, const char *path);
 const char *mod_scim_base_url(const request_rec *r, const scim_state *state);
 
 /* auth.c */
-int mod_scim_access_checker(request_rec *r);
+int mod_scim_check_transport(request_rec *r);
 int mod_scim_access_checker_ex(request_rec *r);
 int mod_scim_force_authn(request_rec *r);
 int mod_scim_check_authn(request_rec *r);

@@ -195,12 +195,14 @@ int mod_scim_type_checker(request_rec *r)
 const char *mod_scim_base_url(const request_rec *r, const scim_state *state)
 {
     const char *scheme = ap_http_scheme(r);
-    const char *host = r->server->server_hostname;
+    const char *host = r->server->server_hostname, *base;
     apr_port_t port = r->server->port;
 
     if (state->conf.base_url) {
         return state->conf.base_url;
     }
+    /* Of a LocationMatch it holds what the client sent, decoded. */
+    base = ap_os_escape_path(r->pool, state->base, 1);
     if (!port && r->connection->local_addr) {
         port = r->connection->local_addr->port;
     }
@@ -208,7 +210,7 @@ const char *mod_scim_base_url(const request_rec *r, const scim_state *state)
         host = apr_pstrcat(r->pool, "[", host, "]", NULL);
     }
     if (!port || port == ap_default_port(r)) {
-        return apr_pstrcat(r->pool, scheme, "://", host, state->base, NULL);
+        return apr_pstrcat(r->pool, scheme, "://", host, base, NULL);
     }
-    return apr_psprintf(r->pool, "%s://%s:%u%s", scheme, host, (unsigned int)port, state->base);
+    return apr_psprintf(r->pool, "%s://%s:%u%s", scheme, host, (unsigned int)port, base);
 }

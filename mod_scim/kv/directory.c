@@ -86,6 +86,13 @@ scim_kv_rc scim_kv_directory(const char *path, struct stat *info, const char **w
                             path);
         return SCIM_KV_NOTFOUND;
     }
+    if (info->st_mode & (S_IWGRP | S_IWOTH)) {
+        *why = apr_psprintf(pool,
+                            "others may write to %s, so that they could put a store of their "
+                            "own there; chmod 700 %s",
+                            path, path);
+        return SCIM_KV_IO;
+    }
     if (statfs(path, &fs)) {
         return unreachable(path, errno, why, pool);
     }

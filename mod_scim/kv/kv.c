@@ -188,6 +188,13 @@ scim_kv_cursor *scim_kv_cursor_open(scim_kv_txn *txn)
     return txn->kv->engine->cursor_open(txn);
 }
 
+void scim_kv_cursor_close(scim_kv_cursor *cursor)
+{
+    if (cursor->txn->kv->engine->cursor_close) {
+        cursor->txn->kv->engine->cursor_close(cursor);
+    }
+}
+
 /* Engines fill both slices; a caller wants either. */
 static scim_slice *wanted(scim_slice *slice, scim_slice *ignored)
 {

@@ -100,6 +100,7 @@ typedef struct lmdb_txn {
     environment *env;
     MDB_txn *handle;
     lmdb_cursor *cursors; /* that may have a handle */
+    lmdb_cursor *spare;   /* closed, to be opened again */
     bool touched;         /* this job has written, or tried to and failed */
     scim_kv_rc failed;    /* the first write of this job that failed */
 } lmdb_txn;
@@ -692,7 +693,7 @@ static void close_cursors(lmdb_txn *txn)
     for (lmdb_cursor *cursor = txn->cursors; cursor; cursor = cursor->next) {
         mdb_cursor_close(cursor->handle);
     }
-    txn->cursors = NULL;
+    txn->cursors = txn->spare = NULL;
     scim_kv_arena_clear(&txn->base);
 }
 
@@ -1013,14 +1014,35 @@ static scim_kv_rc lmdb_del(scim_kv_txn *base, scim_slice key)
 
 static scim_kv_cursor *lmdb_cursor_open(scim_kv_txn *base)
 {
-    lmdb_cursor *cursor = scim_kv_scratch(base, sizeof(*cursor));
+    lmdb_txn *txn = (lmdb_txn *)base;
+    lmdb_cursor *cursor = txn->spare;
 
+    if (cursor) {
+        txn->spare = cursor->next;
+    } else {
+        cursor = scim_kv_scratch(base, sizeof(*cursor));
+    }
     cursor->base.txn = base;
     cursor->handle = NULL;
     cursor->place = UNPLACED;
     cursor->key = (MDB_val){0, cursor->copy};
     cursor->listed = false;
     return &cursor->base;
+}
+
+static void lmdb_cursor_close(scim_kv_cursor *base)
+{
+    lmdb_cursor *cursor = (lmdb_cursor *)base, **link;
+    lmdb_txn *txn = (lmdb_txn *)base->txn;
+
+    detach(cursor);
+    if (cursor->listed) {
+        for (link = &txn->cursors; *link != cursor; link = &(*link)->next) {
+        }
+        *link = cursor->next;
+    }
+    cursor->next = txn->spare;
+    txn->spare = cursor;
 }
 
 static int attach(lmdb_cursor *cursor)
@@ -1258,6 +1280,7 @@ const scim_kv_engine scim_kv_lmdb = {
     .put = lmdb_put,
     .del = lmdb_del,
     .cursor_open = lmdb_cursor_open,
+    .cursor_close = lmdb_cursor_close,
     .seek = lmdb_seek,
     .next = lmdb_next,
     .prev = lmdb_prev,

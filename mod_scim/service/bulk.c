@@ -66,6 +66,7 @@ typedef struct job {
     bool again;          /* the run was given up */
     apr_pool_t *pool;    /* of the job */
     apr_pool_t *scratch; /* of a run: its answers, too */
+    apr_pool_t *op_pool; /* of the operation at hand */
 } job;
 
 /* Reading the job */
@@ -346,7 +347,7 @@ static const scim_error *replace_in(job *j, operation *op, const char *name, jso
 
 static const scim_error *resolved_data(json_t **out, job *j, operation *op)
 {
-    *out = scim_json_adopt(json_deep_copy(op->data), j->scratch);
+    *out = scim_json_adopt(json_deep_copy(op->data), j->op_pool);
     return replace_in(j, op, "", *out);
 }
 
@@ -399,10 +400,10 @@ static const scim_error *run_create(job *j, operation *op)
     json_t *data;
 
     SCIM_ERR(resolved_data(&data, j, op));
-    SCIM_ERR(scim_interop_resource(&data, data, type, lenient, j->scratch));
-    SCIM_ERR(scim_validate_resource(&draft, data, NULL, type, lenient, j->scratch));
+    SCIM_ERR(scim_interop_resource(&data, data, type, lenient, j->op_pool));
+    SCIM_ERR(scim_validate_resource(&draft, data, NULL, type, lenient, j->op_pool));
     SCIM_ERR(scim_batch_create(&change, j->batch, &call->identity->tenant, &draft,
-                               &op->promised, lenient, call->now, j->scratch));
+                               &op->promised, lenient, call->now, j->op_pool));
     note_change(j, op, &change);
     op->status = 201;
     return NULL;
@@ -415,14 +416,14 @@ static const scim_error *run_change(job *j, operation *op, const scim_id *id)
     scim_change_body body = {.type = op->target.type,
                              .lenient = call->wire->lenient,
                              .patch_body = op->method == SCIM_PATCH,
-                             .pool = j->scratch};
+                             .pool = j->op_pool};
     scim_change change;
 
     SCIM_ERR(scim_call_check_if_match(call, op->version, j->scratch));
     SCIM_ERR(resolved_data(&body.message, j, op));
     SCIM_ERR(scim_batch_change(&change, j->batch, &call->identity->tenant, op->target.type, id,
                                &precondition, scim_change_draft, &body, call->wire->lenient,
-                               call->now, j->scratch));
+                               call->now, j->op_pool));
     note_change(j, op, &change);
     op->status = 200;
     return NULL;
@@ -435,12 +436,12 @@ static const scim_error *run_delete(job *j, operation *op, const scim_id *id)
 
     SCIM_ERR(scim_call_check_if_match(call, op->version, j->scratch));
     SCIM_ERR(scim_batch_delete(j->batch, &call->identity->tenant, op->target.type, id,
-                               &precondition, call->now, j->scratch));
+                               &precondition, call->now, j->op_pool));
     op->status = 204;
     return NULL;
 }
 
-static const scim_error *run_operation(job *j, operation *op)
+static const scim_error *run_one(job *j, operation *op)
 {
     scim_id id;
 
@@ -455,6 +456,21 @@ static const scim_error *run_operation(job *j, operation *op)
     SCIM_ERR(resolved_id(&id, j, op));
     note_location(j, op, &id);
     return op->method == SCIM_DELETE ? run_delete(j, op, &id) : run_change(j, op, &id);
+}
+
+/* What an operation needed goes with it, but its answer: a job may have many,
+ * of large resources. */
+static const scim_error *run_operation(job *j, operation *op)
+{
+    const scim_error *err;
+
+    apr_pool_create(&j->op_pool, j->scratch);
+    err = run_one(j, op);
+    if (!err || !err->cause) {
+        err = err ? scim_error_at(j->scratch, err, "") : NULL;
+        apr_pool_destroy(j->op_pool);
+    }
+    return err;
 }
 
 static const scim_error *prepare_run(job *j)

@@ -91,7 +91,10 @@ const scim_error *scim_handle_patch(scim_reply *reply, const scim_call *call, ap
 
     SCIM_ERR(scim_call_render(&how, call, pool));
     SCIM_ERR(change_resource(&change, &body, call, true, pool));
-    if (call->target.type->members && !how.projection && !call->wire->group_representation) {
+    /* Who may not read is not shown what a change that changes nothing would
+     * answer with. */
+    if (!(call->identity->scopes & SCIM_SCOPE_READ) ||
+        (call->target.type->members && !how.projection && !call->wire->group_representation)) {
         /* Showing a group means reading all its members, which the clients
          * that patch groups do not want. */
         reply->status = 204;

@@ -12,6 +12,9 @@
 
 #include "handler.h"
 
+/* What a page grows to, but for its last resource. */
+#define PAGE_BYTES (16 * 1024 * 1024)
+
 typedef struct list_baton {
     const scim_call *call;
     scim_params params;
@@ -38,6 +41,16 @@ static const scim_error *show_record(scim_view *view, const scim_record *record,
 {
     list_baton *list = baton;
 
+    /* A page of huge resources ends early; clients go on behind the last, but
+     * a cursor would go on behind those that are left out. */
+    if (list->resources->len >= PAGE_BYTES) {
+        return list->query.by_cursor
+                   ? scim_error_make(view->pool, SCIM_E_TOO_MANY,
+                                     "A page of so many resources would have more than %d "
+                                     "bytes: begin again with a smaller count",
+                                     PAGE_BYTES)
+                   : NULL;
+    }
     if (list->shown++) {
         scim_buffer_puts(list->resources, ",");
     }

@@ -72,6 +72,11 @@ scim_kv_rc store_check_format(scim_kv_txn *txn);
 const type_def *store_type(const scim_store *store, const scim_resource_type *type);
 const type_def *store_type_number(const scim_store *store, apr_uint16_t number);
 
+/* Bytes of a stored resource, or of a member's display.  All that is done with
+ * one takes time and memory that grow with it, much of it under the lock of
+ * all writers. */
+#define RESOURCE_MAX (1024 * 1024)
+
 /* record.c */
 #define RECORD_HEADER (STORE_SEAL + 8 + 8 + 8 + 2)
 typedef struct record_head {

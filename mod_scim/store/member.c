@@ -18,6 +18,9 @@
 
 #define MEMBER_HEAD 2
 
+/* How many members the filters of one message may look at in all. */
+#define MAX_STEPS 2000000
+
 void member_prefix(scim_key *key, scim_table table, const scim_tenant *tenant,
                    const scim_id *id)
 {
@@ -80,6 +83,7 @@ const scim_error *scim_member_each(scim_view *view, const scim_tenant *tenant,
         }
         SCIM_ERR(fn(&edge, baton));
     }
+    scim_kv_cursor_close(cursor);
     return rc == SCIM_KV_OK || rc == SCIM_KV_NOTFOUND
                ? NULL
                : scim_store_error(view->pool, rc, "reading members");
@@ -169,6 +173,7 @@ static scim_kv_rc take_groups_of(group_walk *w, const scim_id *member, bool dire
             return taken;
         }
     }
+    scim_kv_cursor_close(cursor);
     return rc == SCIM_KV_NOTFOUND ? SCIM_KV_OK : rc;
 }
 
@@ -219,6 +224,7 @@ typedef struct planning {
     const scim_filter *filter; /* of the step at hand */
     const scim_member_op *step;
     member_plan *plan;
+    apr_size_t steps;
     apr_pool_t *scratch;
 } planning;
 
@@ -297,6 +303,19 @@ static bool element_matches(planning *p, const scim_id *id, const char *type,
     return scim_filter_match_element(p->filter, element, p->scratch);
 }
 
+static const scim_error *spend(planning *p)
+{
+    p->steps += (apr_size_t)scim_filter_terms(p->filter);
+    if (p->steps > MAX_STEPS) {
+        return scim_error_make(p->view->pool, SCIM_E_TOO_LARGE,
+                               "%s: the operations up to here look at more than %d members; "
+                               "name members by their ids, or send fewer operations in one "
+                               "request",
+                               p->step->where ? p->step->where : "members", MAX_STEPS);
+    }
+    return NULL;
+}
+
 static void change_matching(planning *p, const scim_id *id)
 {
     wanted *w = name_member(p, id);
@@ -310,6 +329,7 @@ static const scim_error *where_edge(const scim_edge *edge, void *baton)
 {
     planning *p = baton;
 
+    SCIM_ERR(spend(p));
     apr_pool_clear(p->scratch);
     if (!apr_hash_get(p->named, edge->id.bytes, sizeof(edge->id.bytes)) &&
         element_matches(p, &edge->id, edge->type ? edge->type->name : NULL, edge->display,
@@ -373,6 +393,7 @@ static const scim_error *step_where(planning *p, const scim_member_op *step)
         wanted *w;
 
         apr_hash_this(i, NULL, NULL, (void **)&w);
+        SCIM_ERR(spend(p));
         apr_pool_clear(p->scratch);
         if (w->present) {
             SCIM_ERR(named_matches(&matches, p, w));
@@ -489,7 +510,7 @@ static const scim_error *check_member(planning *p, const wanted *w, const type_d
 
         SCIM_ERR(scim_store_error(p->view->pool, rc, "reading members"));
     }
-    if (w->display && strlen(w->display) > SCIM_KV_MAX_VALUE - STORE_SEAL - MEMBER_HEAD) {
+    if (w->display && strlen(w->display) > RESOURCE_MAX) {
         return scim_error_make(p->view->pool, SCIM_E_TOO_LARGE, "%s: display is too long",
                                place_of(w));
     }

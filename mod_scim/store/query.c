@@ -524,7 +524,8 @@ static const scim_error *collect(search *s, const scim_id *id, const json_t *sub
 {
     entry *e = apr_array_push(s->entries);
 
-    e->key = scim_sort_key_of(s->part->sort, subject, s->view->pool);
+    e->key = scim_sort_key_of(s->part->sort, subject, s->scratch);
+    e->key.bytes = apr_pmemdup(s->view->pool, e->key.bytes, e->key.len);
     e->id = *id;
     e->type = s->type;
     return NULL;

@@ -22,6 +22,10 @@
 
 #define OPTIMISTIC_TRIES 3
 
+/* Of all that are changed by one batch, which holds that lock from its
+ * beginning to its end. */
+#define BATCH_MAX (32 * 1024 * 1024)
+
 typedef enum write_kind { WRITE_CREATE, WRITE_CHANGE, WRITE_REMOVE } write_kind;
 
 /* One record to be written, all that depends on nothing but its JSON ready. */
@@ -150,11 +154,11 @@ static const scim_error *plan_draft(mutation *m, scim_view *view, write_kind kin
                                     const record_head *old, const json_t *before, json_t *after)
 {
     m->plan = plan_record(m, kind, m->type, &m->id, old, before, after);
-    if (record_size(&m->plan->head) > SCIM_KV_MAX_VALUE) {
+    if (record_size(&m->plan->head) > RESOURCE_MAX) {
         return scim_error_make(m->result_pool, SCIM_E_TOO_LARGE,
                                "The %s would have %" APR_SIZE_T_FMT " bytes; at most %d are "
                                "stored",
-                               m->type->type->name, m->plan->head.json_len, SCIM_KV_MAX_VALUE);
+                               m->type->type->name, m->plan->head.json_len, RESOURCE_MAX);
     }
     scim_validate_changes(m->names, before, after);
     return note_targets(m, view, m->plan);
@@ -193,6 +197,17 @@ static const scim_error *prepare_create(mutation *m, scim_view *view)
     return plan_members(m, view, m->draft, m->promised);
 }
 
+static const scim_error *spend(mutation *m, apr_size_t bytes)
+{
+    if (m->batch && (m->batch->bytes += bytes) > BATCH_MAX) {
+        return scim_error_make(m->result_pool, SCIM_E_TOO_LARGE,
+                               "The resources that this job changes have more than %d bytes; "
+                               "send fewer operations in one request",
+                               BATCH_MAX);
+    }
+    return NULL;
+}
+
 static const scim_error *read_existing(mutation *m, scim_view *view, record_head *head)
 {
     scim_key key;
@@ -205,7 +220,7 @@ static const scim_error *read_existing(mutation *m, scim_view *view, record_head
     }
     SCIM_ERR(scim_store_error(m->result_pool, rc, "reading a resource"));
     m->revision = head->revision;
-    return NULL;
+    return spend(m, head->json_len);
 }
 
 static const scim_error *fill(scim_record *out, const mutation *m, const scim_view *view,
@@ -332,6 +347,7 @@ static const scim_error *plan_referrer(mutation *m, scim_view *view,
         rc = rc == SCIM_KV_NOTFOUND ? SCIM_KV_CORRUPT : rc;
         return scim_store_error(m->result_pool, rc, "reading a referring resource");
     }
+    SCIM_ERR(spend(m, head.json_len));
     before = parse_record(&head, m->pool);
     after = before ? scim_json_adopt(json_deep_copy(before), m->pool) : NULL;
     if (!after) {
