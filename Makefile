@@ -3,11 +3,12 @@
 #   make            build build/mod_scim.so and build/scimctl
 #   make run        a SCIM endpoint on 127.0.0.1:8080 (PORT=, STATE=, CONF=)
 #   make check      every test (T=file..., SAN=address,undefined, VALGRIND=1)
+#   make conformance   public suites from PyPI against a real server
 #   make install    DESTDIR=, LIBEXECDIR=, SBINDIR=
 #   make format, make rules, make clean
 #
-# DEV=1 turns warnings into errors.  run and check install what is missing, and
-# so does "make deps" for a build.
+# DEV=1 turns warnings into errors.  run, check and conformance install what is
+# missing, and so does "make deps" for a build.
 
 SHELL := /bin/bash
 ifneq ($(words $(CURDIR)),1)
@@ -51,7 +52,7 @@ schemas := $(wildcard conf/schemas/*.json)
 obj = $(patsubst %.c,$(O)/%.o,$(1))
 units := $(patsubst t/unit/%.c,$(O)/t/unit/%.t,$(filter t/unit/test_%.c,$(unit_src)))
 
-.PHONY: all deps run check install clean format rules tools
+.PHONY: all deps run check conformance install clean format rules tools
 .SECONDARY: $(units:.t=.o)
 all: $(O)/mod_scim.so $(O)/scimctl
 
@@ -107,6 +108,12 @@ check:
 	@$(MAKE) --no-print-directory -s all $(units)
 	@SCIM_BUILD=$(abspath $(O)) SCIM_SAN=$(SAN) SCIM_VALGRIND=$(VALGRIND) PROVE="$(PROVE)" \
 	    CMOCKA_MESSAGE_OUTPUT=TAP t/lib/check $(T)
+
+conformance:
+	@t/lib/deps conformance
+	@$(first_build)
+	@$(MAKE) --no-print-directory -s all
+	@O=$(abspath $(O)) t/conformance/run
 
 LIBEXECDIR ?= $(shell $(APXS) -q LIBEXECDIR)
 SBINDIR ?= /usr/local/sbin

@@ -141,23 +141,13 @@ static bool moved(const request_rec *r, const scim_state *state)
                  : mod_scim_names_endpoint(r->server, r->uri);
 }
 
-int mod_scim_translate_name(request_rec *r)
+/* Parses what of the URL stands behind the base; without a route where it does
+ * not begin with it. */
+static void find_route(request_rec *r, scim_state *state)
 {
     const scim_registry *registry = mod_scim_server(r->server)->registry;
-    scim_state *state = make_state_with_base(r);
-    const char *path = NULL;
+    const char *path = state->base ? below(r->uri, state->base) : NULL;
 
-    if (moved(r, state)) {
-        r->per_dir_config = r->server->lookup_defaults;
-        ap_location_walk(r);
-        state = make_state_with_base(r);
-    }
-    if (!state) {
-        return DECLINED;
-    }
-    if (state->base) {
-        path = below(r->uri, state->base);
-    }
     if (!path) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
                       SCIMLOG(1002) "%s does not begin with the base path %s of its endpoint: "
@@ -168,6 +158,21 @@ int mod_scim_translate_name(request_rec *r)
         state->target = scim_route_find(state->method, path, registry, r->pool);
     }
     note_op(r, state);
+}
+
+int mod_scim_translate_name(request_rec *r)
+{
+    scim_state *state = make_state_with_base(r);
+
+    if (moved(r, state)) {
+        r->per_dir_config = r->server->lookup_defaults;
+        ap_location_walk(r);
+        state = make_state_with_base(r);
+    }
+    if (!state) {
+        return DECLINED;
+    }
+    find_route(r, state);
     if (r->method_number == M_TRACE) {
         /* httpd would echo the request, its token included. */
         apr_table_setn(r->headers_out, "Allow", scim_route_allow(state->target.allow, r->pool));
@@ -180,7 +185,15 @@ int mod_scim_translate_name(request_rec *r)
 
 int mod_scim_map_to_storage(request_rec *r)
 {
-    return mod_scim_state(r) ? OK : DECLINED;
+    scim_state *state = mod_scim_state(r);
+
+    if (state && !state->base) {
+        /* Another module named a file, as RewriteRule does without [PT]: the
+         * URL is still the endpoint's. */
+        state->base = base_of(r, &state->conf);
+        find_route(r, state);
+    }
+    return state ? OK : DECLINED;
 }
 
 int mod_scim_type_checker(request_rec *r)
