@@ -58,16 +58,6 @@ void *scim_kv_scratch(scim_kv_txn *txn, apr_size_t size)
     return memory;
 }
 
-scim_slice scim_kv_arena_copy(scim_kv_txn *txn, scim_slice bytes)
-{
-    void *copy = scim_kv_scratch(txn, bytes.len);
-
-    if (bytes.len) {
-        memcpy(copy, bytes.data, bytes.len);
-    }
-    return (scim_slice){copy, bytes.len};
-}
-
 void scim_kv_arena_clear(scim_kv_txn *txn)
 {
     while (txn->arena) {

@@ -17,9 +17,6 @@
  * every function, success or not. */
 void scim_kv_arena_clear(scim_kv_txn *txn);
 
-/* A slice of the same bytes in the transaction's scratch memory. */
-scim_slice scim_kv_arena_copy(scim_kv_txn *txn, scim_slice bytes);
-
 /* Ends the process where ptr is NULL, as a pool does; else returns it. */
 void *scim_kv_allocated(void *ptr);
 

@@ -558,4 +558,28 @@ static inline bool same_dump(const apr_array_header_t *a, const apr_array_header
     return true;
 }
 
+/* Alters a byte of the first value in a table ("r": records): its seal no longer
+ * holds. */
+static inline scim_kv_rc damage_first(scim_kv_txn *txn, void *table)
+{
+    scim_kv_cursor *cursor = scim_kv_cursor_open(txn);
+    scim_slice key, value;
+    unsigned char copy[2000];
+    scim_kv_rc rc = scim_kv_seek(cursor, (scim_slice){table, 1}, &key, &value);
+
+    if (rc == SCIM_KV_OK) {
+        assert_true(value.len >= 3 && value.len <= sizeof(copy));
+        memcpy(copy, value.data, value.len);
+        copy[value.len - 3] ^= 1;
+        rc = scim_kv_put(txn, key, (scim_slice){copy, value.len}, false);
+    }
+    return rc;
+}
+
+static inline void damage(const char *table)
+{
+    assert_int_equal(scim_kv_update(scim_store_kv(fix.store), damage_first, (void *)table),
+                     SCIM_KV_OK);
+}
+
 #endif

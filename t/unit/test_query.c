@@ -337,27 +337,6 @@ static void test_stop(void **state)
     }
 }
 
-static scim_kv_rc damage_table(scim_kv_txn *txn, void *baton)
-{
-    scim_kv_cursor *cursor = scim_kv_cursor_open(txn);
-    scim_slice key, value;
-    unsigned char copy[2000];
-    scim_kv_rc rc = scim_kv_seek(cursor, (scim_slice){baton, 1}, &key, &value);
-
-    if (rc == SCIM_KV_OK) {
-        memcpy(copy, value.data, value.len);
-        copy[value.len - 1] ^= 1;
-        rc = scim_kv_put(txn, key, (scim_slice){copy, value.len}, false);
-    }
-    return rc;
-}
-
-static void damage(const char *table)
-{
-    assert_int_equal(scim_kv_update(scim_store_kv(fix.store), damage_table, (void *)table),
-                     SCIM_KV_OK);
-}
-
 static void assert_damaged(const char *type, const char *filter)
 {
     finding f;
