@@ -21,7 +21,7 @@
 #include "scim/kv.h"
 #include "scim/schema.h"
 
-#define SCIM_STORE_FORMAT 1
+#define SCIM_STORE_FORMAT 2
 
 typedef struct scim_store scim_store;
 

@@ -2,6 +2,9 @@
 /*
  * Tenants: one organisation's directory each.  A tenant's number prefixes the
  * key of everything it owns, so that no query can reach into another.
+ *
+ * What belongs to a tenant and not to a URL is its policy: httpd writes it into
+ * the tenant's record, where the endpoint, authorization and scimctl read it.
  */
 #ifndef SCIM_TENANT_H
 #define SCIM_TENANT_H
@@ -15,16 +18,45 @@
 
 #define SCIM_TENANT_NAME_MAX 64
 
-/* What belongs to a tenant and not to a URL. */
+/* What becomes of a group whose name no role has a pattern for. */
+typedef enum scim_custom_groups {
+    SCIM_CUSTOM_ACCEPT = 0, /* it is a group like others, that gives no role */
+    SCIM_CUSTOM_IGNORE = 1, /* it is stored, and without any effect */
+    SCIM_CUSTOM_REFUSE = 2  /* it cannot be created */
+} scim_custom_groups;
+
+/* What becomes of the members of a deleted group that gave a role, where they
+ * hold no other. */
+typedef enum scim_on_group_delete {
+    SCIM_ON_DELETE_KEEP = 0,
+    SCIM_ON_DELETE_DEACTIVATE = 1,
+    SCIM_ON_DELETE_DELETE = 2
+} scim_on_group_delete;
+
+/* SCIMRole NAME PATTERN: groups of such a name give their members that role. */
+typedef struct scim_role_pattern {
+    const char *role;     /* "admin" */
+    const char *pattern;  /* as written, a trailing * included */
+    const char *prepared; /* as scim_text_prepare has it, without the * */
+    apr_size_t prepared_len;
+    bool prefix; /* there was a trailing * */
+} scim_role_pattern;
+
 typedef struct scim_policy {
     bool unique_group_names;  /* two groups may not share a displayName; on by default */
     bool dangling_references; /* unknown ids in members and manager are stored; off */
+    bool password_sync;       /* passwords are kept, hashed; off */
+    scim_custom_groups custom_groups;
+    scim_on_group_delete on_group_delete;
+    apr_uint32_t delete_limit;       /* users deleted or deactivated an hour; 0: no limit */
+    const scim_role_pattern *roles; /* in the order of the directives */
+    int roles_count;
 } scim_policy;
 
 typedef struct scim_tenant {
     apr_uint32_t number;
     const char *name;
-    bool suspended;
+    bool suspended; /* its identity providers are refused; authorization goes on */
     apr_time_t created;
     scim_policy policy;
 } scim_tenant;
@@ -46,14 +78,19 @@ const scim_error *scim_tenant_list(apr_array_header_t **out, scim_view *view);
 const scim_error *scim_tenant_create(scim_tenant *out, scim_store *store, const char *name,
                                      apr_time_t now, apr_pool_t *result_pool);
 
-/* Writes the policy where it differs from the one that is there; *changed
- * says whether it did. */
-const scim_error *scim_tenant_set_policy(bool *changed, scim_store *store, const char *name,
-                                         const scim_policy *policy, apr_pool_t *result_pool);
+/* Suspends or resumes; *changed: whether it was otherwise before.  404. */
+const scim_error *scim_tenant_suspend(bool *changed, scim_store *store, const char *name,
+                                      bool suspended, apr_pool_t *result_pool);
 
-/* The same for the policy that tenants made later begin with. */
-const scim_error *scim_tenant_set_default_policy(bool *changed, scim_store *store,
-                                                 const scim_policy *policy,
-                                                 apr_pool_t *result_pool);
+/* The policy that a tenant is to have, by its name; NULL is the name of the
+ * tenants to come. */
+typedef scim_policy (*scim_policy_fn)(const char *name, void *baton, apr_pool_t *pool);
+
+/* Gives every tenant, and those to come, the policy that fn says, in one
+ * transaction, and none where nothing differs.  *changed: the names of those
+ * whose policy was another (const char *), the default not among them. */
+const scim_error *scim_tenant_set_policies(apr_array_header_t **changed, scim_store *store,
+                                           scim_policy_fn fn, void *baton,
+                                           apr_pool_t *result_pool);
 
 #endif

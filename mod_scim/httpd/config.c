@@ -37,6 +37,7 @@ void *mod_scim_create_server(apr_pool_t *pool, server_rec *s)
     conf->tenant_policies = apr_array_make(pool, 2, sizeof(scim_tenant_policy));
     conf->documents = apr_array_make(pool, 2, sizeof(scim_document));
     conf->endpoints = apr_array_make(pool, 2, sizeof(scim_endpoint));
+    conf->consumers = apr_array_make(pool, 2, sizeof(scim_line));
     return conf;
 }
 
@@ -50,6 +51,7 @@ void *mod_scim_merge_server(apr_pool_t *pool, void *basev, void *addv)
     conf->tenant_policies = apr_array_append(pool, base->tenant_policies, add->tenant_policies);
     conf->documents = apr_array_append(pool, base->documents, add->documents);
     conf->endpoints = apr_array_append(pool, base->endpoints, add->endpoints);
+    conf->consumers = apr_array_append(pool, base->consumers, add->consumers);
     return conf;
 }
 
@@ -177,15 +179,43 @@ static const char *set_flag(cmd_parms *cmd, const char *arg, int *out)
     return NULL;
 }
 
-/* Of two words, the first is 0 and the second 1. */
-static const char *set_word(cmd_parms *cmd, const char *arg, const char *zero, const char *one,
-                            int *out)
+/* Of the words, ended by NULL, the first is 0, the second 1 and so on. */
+static const char *set_word(cmd_parms *cmd, const char *arg, const char *const *words, int *out)
 {
-    if (ap_cstr_casecmp(arg, zero) && ap_cstr_casecmp(arg, one)) {
-        return wrong(cmd, arg, apr_pstrcat(cmd->temp_pool, zero, " or ", one, NULL));
+    const char *list = words[0];
+    int i;
+
+    for (i = 0; words[i]; i++) {
+        if (!ap_cstr_casecmp(arg, words[i])) {
+            *out = i;
+            return NULL;
+        }
+        if (i) {
+            list = apr_pstrcat(cmd->temp_pool, list, words[i + 1] ? ", " : " or ", words[i],
+                               NULL);
+        }
     }
-    *out = !ap_cstr_casecmp(arg, one);
-    return NULL;
+    return wrong(cmd, arg, list);
+}
+
+/* "100/s": so many in each of the units that are given, ended by NULL. */
+static const char *set_rate(cmd_parms *cmd, const char *arg, const char *const *units,
+                            const char *wanted, apr_int64_t *number, int *unit)
+{
+    char *end;
+    int i;
+
+    errno = 0;
+    *number = apr_strtoi64(arg, &end, 10);
+    if (apr_isdigit(*arg) && !errno && *number > 0 && *number <= 1000000 && *end == '/') {
+        for (i = 0; units[i]; i++) {
+            if (!strcmp(end + 1, units[i])) {
+                *unit = i;
+                return NULL;
+            }
+        }
+    }
+    return wrong(cmd, arg, wanted);
 }
 
 static const char *set_expr(cmd_parms *cmd, const char *arg, unsigned int flags,
@@ -322,13 +352,114 @@ static const char *cmd_unique_group_names(cmd_parms *cmd, void *dir, const char 
 
 static const char *cmd_dangling_references(cmd_parms *cmd, void *dir, const char *arg)
 {
-    int word;
-    const char *err = set_word(cmd, arg, "refuse", "allow", &word);
+    static const char *const words[] = {"refuse", "allow", NULL};
+
+    return set_word(cmd, arg, words, &policy_of(cmd)->dangling_references);
+}
+
+static const char *cmd_password_sync(cmd_parms *cmd, void *dir, const char *arg)
+{
+    return set_flag(cmd, arg, &policy_of(cmd)->password_sync);
+}
+
+/* In the order of scim_custom_groups. */
+static const char *cmd_custom_groups(cmd_parms *cmd, void *dir, const char *arg)
+{
+    static const char *const words[] = {"accept", "ignore", "refuse", NULL};
+
+    return set_word(cmd, arg, words, &policy_of(cmd)->custom_groups);
+}
+
+/* In the order of scim_on_group_delete. */
+static const char *cmd_on_group_delete(cmd_parms *cmd, void *dir, const char *arg)
+{
+    static const char *const words[] = {"keep", "deactivate", "delete", NULL};
+
+    return set_word(cmd, arg, words, &policy_of(cmd)->on_group_delete);
+}
+
+static const char *cmd_delete_limit(cmd_parms *cmd, void *dir, const char *arg)
+{
+    static const char *const units[] = {"h", NULL};
+    apr_int64_t number = 0;
+    int unit;
+    const char *err = ap_cstr_casecmp(arg, "off")
+                          ? set_rate(cmd, arg, units, "Off, nor a number of users in an hour (500/h)",
+                                     &number, &unit)
+                          : NULL;
 
     if (!err) {
-        policy_of(cmd)->dangling_references = word;
+        policy_of(cmd)->delete_limit = number;
     }
     return err;
+}
+
+#define ROLE_PATTERN_MAX 200
+#define ROLE_PATTERNS_MAX 1000
+
+static const scim_role_pattern *same_pattern(const apr_array_header_t *roles,
+                                             const scim_role_pattern *pattern)
+{
+    int i;
+
+    for (i = 0; i < roles->nelts; i++) {
+        const scim_role_pattern *other = &APR_ARRAY_IDX(roles, i, scim_role_pattern);
+
+        if (other->prefix == pattern->prefix && !strcmp(other->prepared, pattern->prepared)) {
+            return other;
+        }
+    }
+    return NULL;
+}
+
+static const char *add_role(cmd_parms *cmd, const char *role, const char *arg)
+{
+    scim_policy_config *policy = policy_of(cmd);
+    const char *star = ap_strchr_c(arg, '*');
+    const scim_role_pattern *other;
+    scim_role_pattern pattern;
+
+    if (!policy->roles) {
+        policy->roles = apr_array_make(cmd->pool, 4, sizeof(scim_role_pattern));
+    }
+    if (strlen(arg) > ROLE_PATTERN_MAX || (star && star[1]) ||
+        !scim_role_pattern_make(&pattern, role, arg, cmd->pool)) {
+        return wrong(cmd, arg, "the name of a group, or its beginning with a * behind it");
+    }
+    other = same_pattern(policy->roles, &pattern);
+    if (other) {
+        return apr_psprintf(cmd->pool, "%s: \"%s\" gives the role %s already", cmd->cmd->name,
+                            arg, other->role);
+    }
+    if (policy->roles->nelts == ROLE_PATTERNS_MAX) {
+        return apr_psprintf(cmd->pool, "%s: more than %d patterns", cmd->cmd->name,
+                            ROLE_PATTERNS_MAX);
+    }
+    APR_ARRAY_PUSH(policy->roles, scim_role_pattern) = pattern;
+    return NULL;
+}
+
+static const char *cmd_role(cmd_parms *cmd, void *dir, const char *role, const char *pattern)
+{
+    if (!scim_role_name_valid(role)) {
+        return wrong(cmd, role, "the name of a role (1 to 64 of A-Z a-z 0-9 . _ -)");
+    }
+    return add_role(cmd, role, pattern);
+}
+
+static bool is_policy(const char *directive)
+{
+    static const char *const names[] = {
+        "SCIMRole",         "SCIMCustomGroups",     "SCIMOnGroupDelete",     "SCIMDeleteLimit",
+        "SCIMPasswordSync", "SCIMUniqueGroupNames", "SCIMDanglingReferences"};
+    apr_size_t i;
+
+    for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (!ap_cstr_casecmp(directive, names[i])) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* What else may stand at server level would hold for the server, or worse,
@@ -338,12 +469,13 @@ static const char *check_section(cmd_parms *cmd)
     const ap_directive_t *line;
 
     for (line = cmd->directive->first_child; line; line = line->next) {
-        if (ap_cstr_casecmp(line->directive, "SCIMUniqueGroupNames") &&
-            ap_cstr_casecmp(line->directive, "SCIMDanglingReferences")) {
+        if (!is_policy(line->directive)) {
             cmd->err_directive = line;
             return apr_psprintf(cmd->pool,
                                 "%s%s cannot stand in <SCIMTenantPolicy>; it holds "
-                                "SCIMUniqueGroupNames and SCIMDanglingReferences",
+                                "SCIMRole, SCIMCustomGroups, SCIMOnGroupDelete, "
+                                "SCIMDeleteLimit, SCIMPasswordSync, SCIMUniqueGroupNames and "
+                                "SCIMDanglingReferences",
                                 line->directive, *line->directive == '<' ? ">" : "");
         }
     }
@@ -507,13 +639,16 @@ static const char *cmd_tenant(cmd_parms *cmd, void *dir, const char *arg)
 
 static const char *cmd_profile(cmd_parms *cmd, void *dir, const char *arg)
 {
-    return set_word(cmd, arg, "rfc", "interop", &((scim_dir_config *)dir)->lenient);
+    static const char *const words[] = {"rfc", "interop", NULL};
+
+    return set_word(cmd, arg, words, &((scim_dir_config *)dir)->lenient);
 }
 
 static const char *cmd_group_patch_return(cmd_parms *cmd, void *dir, const char *arg)
 {
-    return set_word(cmd, arg, "minimal", "representation",
-                    &((scim_dir_config *)dir)->group_representation);
+    static const char *const words[] = {"minimal", "representation", NULL};
+
+    return set_word(cmd, arg, words, &((scim_dir_config *)dir)->group_representation);
 }
 
 static const char *cmd_default_page(cmd_parms *cmd, void *dir, const char *arg)
@@ -569,6 +704,82 @@ static const char *cmd_require_tls(cmd_parms *cmd, void *dir, const char *arg)
     return NULL;
 }
 
+static const char *cmd_connection(cmd_parms *cmd, void *dir, const char *arg,
+                                  const char *scopes)
+{
+    /* In the order of the bits of scim_scope. */
+    static const char *const words[] = {"read", "write", "read,write", NULL};
+    scim_dir_config *conf = dir;
+    int word = 2;
+    const char *err = scopes ? set_word(cmd, scopes, words, &word) : NULL;
+
+    conf->connection_scopes = word + 1;
+    return err ? err : set_expr(cmd, arg, AP_EXPR_FLAG_STRING_RESULT, &conf->connection);
+}
+
+static const char *cmd_rate_limit(cmd_parms *cmd, void *dir, const char *arg, const char *burst)
+{
+    static const char *const units[] = {"s", "min", NULL};
+    static const apr_interval_time_t times[] = {APR_USEC_PER_SEC, 60 * APR_USEC_PER_SEC};
+    scim_dir_config *conf = dir;
+    apr_int64_t number;
+    const char *err;
+    int unit;
+
+    if (!ap_cstr_casecmp(arg, "off")) {
+        conf->rate_interval = conf->rate_burst = 0;
+        return burst ? wrong(cmd, burst, "to stand behind Off") : NULL;
+    }
+    err = set_rate(cmd, arg, units, "Off, nor a number of requests in a time (100/s, 600/min)",
+                   &number, &unit);
+    if (err) {
+        return err;
+    }
+    conf->rate_interval = times[unit] / number;
+    conf->rate_burst = number;
+    if (burst && strncmp(burst, "burst=", 6)) {
+        return wrong(cmd, burst, "burst=NUMBER");
+    }
+    return burst ? set_number(cmd, burst + 6, 1, &conf->rate_burst) : NULL;
+}
+
+/* In the order of scim_user_attribute. */
+static const char *cmd_user_attribute(cmd_parms *cmd, void *dir, const char *arg)
+{
+    static const char *const words[] = {"userName", "externalId", "emails.value", "id", NULL};
+
+    return set_word(cmd, arg, words, &((scim_dir_config *)dir)->user_attribute);
+}
+
+static void add_consumer(cmd_parms *cmd, const char *what)
+{
+    scim_line *line = apr_array_push(mod_scim_server(cmd->server)->consumers);
+
+    line->what = what;
+    line->file = cmd->directive->filename;
+    line->line = cmd->directive->line_num;
+}
+
+static const char *cmd_export(cmd_parms *cmd, void *dir, const char *arg)
+{
+    scim_dir_config *conf = dir;
+    const char *err = set_flag(cmd, arg, &conf->export);
+
+    if (!err && conf->export) {
+        add_consumer(cmd, "SCIMExport On");
+    }
+    return err;
+}
+
+static const char *cmd_audit_log(cmd_parms *cmd, void *dir, const char *arg)
+{
+    if (!*arg || !strcmp(arg, "|")) {
+        return wrong(cmd, arg, "a file, nor a | with a program behind it");
+    }
+    mod_scim_server(cmd->server)->audit_log = arg;
+    return NULL;
+}
+
 const command_rec mod_scim_commands[] = {
     AP_INIT_TAKE1("SCIMStore", cmd_store, NULL, RSRC_CONF,
                   "where users and groups are kept: lmdb:/path/of/a/directory"),
@@ -589,6 +800,19 @@ const command_rec mod_scim_commands[] = {
                   "Off: groups of a tenant may share a displayName (On)"),
     AP_INIT_TAKE1("SCIMDanglingReferences", cmd_dangling_references, NULL, RSRC_CONF,
                   "allow: members and managers that do not exist are stored (refuse)"),
+    AP_INIT_ITERATE2("SCIMRole", cmd_role, NULL, RSRC_CONF,
+                     "a role, and the names of groups that give it, * for any ending"),
+    AP_INIT_TAKE1("SCIMCustomGroups", cmd_custom_groups, NULL, RSRC_CONF,
+                  "groups that no SCIMRole knows: accept, ignore or refuse (accept)"),
+    AP_INIT_TAKE1("SCIMOnGroupDelete", cmd_on_group_delete, NULL, RSRC_CONF,
+                  "members of a deleted group that gave a role: keep, deactivate or delete "
+                  "(keep)"),
+    AP_INIT_TAKE1("SCIMDeleteLimit", cmd_delete_limit, NULL, RSRC_CONF,
+                  "how many users may be deleted or deactivated in an hour: 500/h, or Off"),
+    AP_INIT_TAKE1("SCIMPasswordSync", cmd_password_sync, NULL, RSRC_CONF,
+                  "On: passwords are kept, hashed, for AuthBasicProvider scim (Off)"),
+    AP_INIT_TAKE1("SCIMAuditLog", cmd_audit_log, NULL, RSRC_CONF,
+                  "a file, or |program, that gets one line of JSON for each change"),
     AP_INIT_RAW_ARGS("<SCIMTenantPolicy", cmd_tenant_policy, NULL, RSRC_CONF,
                      "container for the policy of one tenant, named by its argument"),
     AP_INIT_TAKE1("SCIMEngine", cmd_engine, NULL, ACCESS_CONF,
@@ -617,4 +841,13 @@ const command_rec mod_scim_commands[] = {
                   "On: a change without If-Match is answered 428 (Off)"),
     AP_INIT_TAKE1("SCIMRequireTLS", cmd_require_tls, NULL, ACCESS_CONF,
                   "On, Off or expr=...: plain HTTP is refused but from this machine (On)"),
+    AP_INIT_TAKE12("SCIMConnection", cmd_connection, NULL, ACCESS_CONF,
+                   "the connection, an expression, of whom httpd authenticated by other means "
+                   "than a token; and read, write or read,write"),
+    AP_INIT_TAKE12("SCIMRateLimit", cmd_rate_limit, NULL, ACCESS_CONF,
+                   "requests of one token in a time, 100/s burst=200, or Off"),
+    AP_INIT_TAKE1("SCIMUserAttribute", cmd_user_attribute, NULL, RSRC_CONF | ACCESS_CONF,
+                  "what REMOTE_USER is: userName, externalId, emails.value or id (userName)"),
+    AP_INIT_TAKE1("SCIMExport", cmd_export, NULL, RSRC_CONF | ACCESS_CONF,
+                  "On: SCIM_USERNAME, SCIM_GROUPS and others tell applications of the user (Off)"),
     {NULL}};

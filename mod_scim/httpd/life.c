@@ -175,22 +175,29 @@ static scim_store_options options_of(const scim_server_config *conf, bool create
 
 /* Making a store: in a process of its own */
 
+#define PICK(type, name, unset, otherwise)                          \
+    conf.name = section->name != unset ? section->name : server->name; \
+    if (conf.name == unset) {                                       \
+        conf.name = otherwise;                                      \
+    }
+
+/* A section says what differs from the server's. */
 static scim_policy policy_from(const scim_policy_config *section,
                                const scim_policy_config *server)
 {
-    scim_policy policy = scim_policy_default();
+    scim_policy_config conf;
 
-    if (section->unique_group_names != SCIM_UNSET) {
-        policy.unique_group_names = section->unique_group_names;
-    } else if (server->unique_group_names != SCIM_UNSET) {
-        policy.unique_group_names = server->unique_group_names;
-    }
-    if (section->dangling_references != SCIM_UNSET) {
-        policy.dangling_references = section->dangling_references;
-    } else if (server->dangling_references != SCIM_UNSET) {
-        policy.dangling_references = server->dangling_references;
-    }
-    return policy;
+    SCIM_POLICY_CONFIG(PICK)
+    return (scim_policy){
+        .unique_group_names = conf.unique_group_names == 1,
+        .dangling_references = conf.dangling_references == 1,
+        .password_sync = conf.password_sync == 1,
+        .custom_groups = (scim_custom_groups)conf.custom_groups,
+        .on_group_delete = (scim_on_group_delete)conf.on_group_delete,
+        .delete_limit = (apr_uint32_t)conf.delete_limit,
+        .roles = conf.roles ? (const scim_role_pattern *)conf.roles->elts : NULL,
+        .roles_count = conf.roles ? conf.roles->nelts : 0,
+    };
 }
 
 static const scim_policy_config *section_of(const scim_server_config *conf, const char *name)
@@ -246,22 +253,21 @@ static const char *unused_policies(const scim_server_config *conf,
     return names;
 }
 
-static const scim_error *write_policies(const char **unused, scim_store *store,
-                                        const scim_server_config *conf, apr_pool_t *pool)
+static scim_policy wanted_policy(const char *name, void *baton, apr_pool_t *pool)
 {
-    scim_policy policy = policy_from(&conf->policy, &conf->policy);
+    const scim_server_config *conf = baton;
+
+    return policy_from(name ? section_of(conf, name) : &conf->policy, &conf->policy);
+}
+
+static const scim_error *write_policies(const char **unused, scim_store *store,
+                                        scim_server_config *conf, apr_pool_t *pool)
+{
+    apr_array_header_t *changed;
     listing all = {NULL};
-    bool changed;
-    int i;
 
-    SCIM_ERR(scim_tenant_set_default_policy(&changed, store, &policy, pool));
+    SCIM_ERR(scim_tenant_set_policies(&changed, store, wanted_policy, conf, pool));
     SCIM_ERR(scim_store_view(store, list_tenants, &all, pool));
-    for (i = 0; i < all.tenants->nelts; i++) {
-        const char *name = APR_ARRAY_IDX(all.tenants, i, scim_tenant).name;
-
-        policy = policy_from(section_of(conf, name), &conf->policy);
-        SCIM_ERR(scim_tenant_set_policy(&changed, store, name, &policy, pool));
-    }
     *unused = unused_policies(conf, all.tenants, pool);
     return NULL;
 }

@@ -15,6 +15,7 @@
 #include <http_log.h>
 #include <ap_expr.h>
 
+#include "scim/role.h"
 #include "scim/service.h"
 #include "scim/tenant.h"
 
@@ -40,8 +41,17 @@ typedef enum scim_require_tls {
     SCIM_TLS_EXPR = 2
 } scim_require_tls;
 
+/* What of a user r->user is, where authorization looks it up. */
+typedef enum scim_user_attribute {
+    SCIM_USER_NAME = 0,
+    SCIM_USER_EXTERNAL_ID = 1,
+    SCIM_USER_EMAIL = 2,
+    SCIM_USER_ID = 3
+} scim_user_attribute;
+
 /* Of a server. */
 #define SCIM_SERVER_CONFIG(X)                                                \
+    X(const char *, audit_log, NULL, NULL)                                   \
     X(const char *, store_url, NULL, NULL)                                   \
     X(apr_int64_t, store_size, SCIM_UNSET, 0)                                \
     X(apr_interval_time_t, write_timeout, SCIM_UNSET, apr_time_from_sec(10)) \
@@ -51,8 +61,13 @@ typedef enum scim_require_tls {
 
 /* Of a tenant's policy: at server level, or in <SCIMTenantPolicy>. */
 #define SCIM_POLICY_CONFIG(X)                 \
-    X(int, unique_group_names, SCIM_UNSET, 1) \
-    X(int, dangling_references, SCIM_UNSET, 0)
+    X(int, unique_group_names, SCIM_UNSET, 1)                \
+    X(int, dangling_references, SCIM_UNSET, 0)               \
+    X(int, password_sync, SCIM_UNSET, 0)                     \
+    X(int, custom_groups, SCIM_UNSET, SCIM_CUSTOM_ACCEPT)    \
+    X(int, on_group_delete, SCIM_UNSET, SCIM_ON_DELETE_KEEP) \
+    X(apr_int64_t, delete_limit, SCIM_UNSET, 0)              \
+    X(apr_array_header_t *, roles, NULL, NULL) /* of scim_role_pattern */
 
 /* Of a Location. */
 #define SCIM_DIR_CONFIG(X)                                                      \
@@ -71,7 +86,13 @@ typedef enum scim_require_tls {
     X(apr_int64_t, bulk_bytes, SCIM_UNSET, 4 * 1024 * 1024)                     \
     X(int, require_if_match, SCIM_UNSET, 0)                                     \
     X(int, require_tls, SCIM_UNSET, SCIM_TLS_ON)                                \
-    X(ap_expr_info_t *, require_tls_expr, NULL, NULL)
+    X(ap_expr_info_t *, require_tls_expr, NULL, NULL)                           \
+    X(ap_expr_info_t *, connection, NULL, NULL)                                 \
+    X(int, connection_scopes, SCIM_UNSET, SCIM_SCOPE_READ | SCIM_SCOPE_WRITE)   \
+    X(apr_interval_time_t, rate_interval, SCIM_UNSET, 0)                        \
+    X(apr_int64_t, rate_burst, SCIM_UNSET, 0)                                   \
+    X(int, user_attribute, SCIM_UNSET, SCIM_USER_NAME)                          \
+    X(int, export, SCIM_UNSET, 0)
 
 #define SCIM_MEMBER(type, name, unset, otherwise) type name;
 
@@ -98,6 +119,14 @@ typedef struct scim_endpoint {
     const scim_dir_config *conf; /* of the section, which may switch it off again */
 } scim_endpoint;
 
+/* A line of the configuration, for a check that has to wait until all of it
+ * is read. */
+typedef struct scim_line {
+    const char *what; /* "Require scim-group" */
+    const char *file;
+    int line;
+} scim_line;
+
 typedef struct scim_server_config {
     SCIM_SERVER_CONFIG(SCIM_MEMBER)
     scim_policy_config policy;
@@ -105,6 +134,7 @@ typedef struct scim_server_config {
     apr_array_header_t *tenant_policies; /* of scim_tenant_policy; the main server's */
     apr_array_header_t *documents;       /* of scim_document; the main server's */
     apr_array_header_t *endpoints;       /* of scim_endpoint */
+    apr_array_header_t *consumers;       /* of scim_line: what asks the store who somebody is */
     /* not configured: the <SCIMTenantPolicy> that is being read, whether
      * opening the store killed a process, and what a child process has from
      * child_init on, read-only then */

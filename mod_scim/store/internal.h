@@ -78,11 +78,13 @@ const type_def *store_type_number(const scim_store *store, apr_uint16_t number);
 #define RESOURCE_MAX (1024 * 1024)
 
 /* record.c */
-#define RECORD_HEADER (STORE_SEAL + 8 + 8 + 8 + 2)
+#define RECORD_HEADER (STORE_SEAL + 8 + 8 + 8 + 2 + 2)
+#define RECORD_INACTIVE 1 /* a flag: the resource has "active": false */
 typedef struct record_head {
     apr_uint64_t revision;
     apr_time_t created;
     apr_time_t modified;
+    bool inactive; /* so that nobody has to parse JSON to refuse a user */
     const char *display;
     apr_size_t display_len;
     const char *json;

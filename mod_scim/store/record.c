@@ -100,7 +100,8 @@ void record_write(scim_slice key, const record_head *head, unsigned char *buf)
     store_put_u64(at, head->revision);
     store_put_u64(at + 8, (apr_uint64_t)head->created);
     store_put_u64(at + 16, (apr_uint64_t)head->modified);
-    store_put_u16(at + 24, (apr_uint16_t)head->display_len);
+    store_put_u16(at + 24, head->inactive ? RECORD_INACTIVE : 0);
+    store_put_u16(at + 26, (apr_uint16_t)head->display_len);
     at = buf + RECORD_HEADER;
     if (head->display_len) {
         memcpy(at, head->display, head->display_len);
@@ -119,7 +120,8 @@ bool record_decode(record_head *out, scim_slice key, scim_slice value)
     out->revision = store_get_u64(at + STORE_SEAL);
     out->created = (apr_time_t)store_get_u64(at + STORE_SEAL + 8);
     out->modified = (apr_time_t)store_get_u64(at + STORE_SEAL + 16);
-    out->display_len = store_get_u16(at + STORE_SEAL + 24);
+    out->inactive = store_get_u16(at + STORE_SEAL + 24) & RECORD_INACTIVE;
+    out->display_len = store_get_u16(at + STORE_SEAL + 26);
     if (value.len < RECORD_HEADER + out->display_len) {
         return false;
     }

@@ -125,6 +125,7 @@ static record_plan *plan_record(mutation *m, write_kind kind, const type_def *ty
     if (after) {
         plan->head.json = scim_json_write(after, &plan->head.json_len, m->pool);
         plan->head.display = display_of(after, &plan->head.display_len);
+        plan->head.inactive = json_is_false(json_object_get(after, "active"));
     }
     return plan;
 }

@@ -399,6 +399,12 @@ static const scim_error *unavailable(apr_pool_t *pool, const char *cause)
 
 static const char *explain_refusal(const opening *o)
 {
+    if (o->format < SCIM_STORE_FORMAT) {
+        return apr_psprintf(o->pool,
+                            "%s has store format %u, of a mod_scim before its first release: "
+                            "move it away and have the identity providers fill a new one",
+                            o->url, o->format);
+    }
     if (o->format != SCIM_STORE_FORMAT) {
         return apr_psprintf(o->pool,
                             "%s has store format %u, this mod_scim reads format %d: "

@@ -6,8 +6,6 @@
 
 #include <apr_strings.h>
 
-#include "scim/json.h"
-
 #include "internal.h"
 
 #define TENANT_HEAD (4 + 1 + 8)
@@ -23,13 +21,124 @@ bool scim_tenant_name_valid(const char *name)
 
 scim_policy scim_policy_default(void)
 {
-    return (scim_policy){.unique_group_names = true, .dangling_references = false};
+    return (scim_policy){.unique_group_names = true};
 }
 
-static bool policy_equal(const scim_policy *a, const scim_policy *b)
+/* The policy as it is stored: one form for one policy, so that two are equal
+ * when their bytes are, and no JSON, since every request reads it. */
+
+#define POLICY_VERSION 1
+#define POLICY_HEAD (1 + 1 + 1 + 1 + 4 + 2)
+#define POLICY_UNIQUE_NAMES 1
+#define POLICY_DANGLING 2
+#define POLICY_PASSWORDS 4
+
+static apr_size_t policy_size(const scim_policy *policy)
 {
-    return a->unique_group_names == b->unique_group_names &&
-           a->dangling_references == b->dangling_references;
+    apr_size_t size = POLICY_HEAD;
+    int i;
+
+    for (i = 0; i < policy->roles_count; i++) {
+        const scim_role_pattern *role = &policy->roles[i];
+
+        size += 1 + 2 + 2 + strlen(role->role) + strlen(role->pattern) + role->prepared_len + 3;
+    }
+    return size;
+}
+
+static unsigned char *put_text(unsigned char *at, const char *text, apr_size_t len)
+{
+    memcpy(at, text, len);
+    at[len] = '\0';
+    return at + len + 1;
+}
+
+/* Ended by NULs, so that readers point into it. */
+static unsigned char *put_role(unsigned char *at, const scim_role_pattern *role)
+{
+    at[0] = role->prefix;
+    store_put_u16(at + 1, (apr_uint16_t)strlen(role->pattern));
+    store_put_u16(at + 3, (apr_uint16_t)role->prepared_len);
+    at = put_text(at + 5, role->role, strlen(role->role));
+    at = put_text(at, role->pattern, strlen(role->pattern));
+    return put_text(at, role->prepared, role->prepared_len);
+}
+
+static scim_slice write_policy(const scim_policy *policy, apr_pool_t *pool)
+{
+    apr_size_t size = policy_size(policy);
+    unsigned char *bytes = apr_palloc(pool, size), *at = bytes;
+    int i;
+
+    at[0] = POLICY_VERSION;
+    at[1] = (unsigned char)((policy->unique_group_names ? POLICY_UNIQUE_NAMES : 0) |
+                            (policy->dangling_references ? POLICY_DANGLING : 0) |
+                            (policy->password_sync ? POLICY_PASSWORDS : 0));
+    at[2] = (unsigned char)policy->custom_groups;
+    at[3] = (unsigned char)policy->on_group_delete;
+    store_put_u32(at + 4, policy->delete_limit);
+    store_put_u16(at + 8, (apr_uint16_t)policy->roles_count);
+    at += POLICY_HEAD;
+    for (i = 0; i < policy->roles_count; i++) {
+        at = put_role(at, &policy->roles[i]);
+    }
+    return (scim_slice){bytes, size};
+}
+
+/* NULL where the bytes end too early. */
+static const unsigned char *read_role(scim_role_pattern *out, const unsigned char *at,
+                                      const unsigned char *end)
+{
+    apr_size_t pattern_len;
+    const unsigned char *role_end;
+
+    if (end - at < 5) {
+        return NULL;
+    }
+    out->prefix = at[0] != 0;
+    pattern_len = store_get_u16(at + 1);
+    out->prepared_len = store_get_u16(at + 3);
+    at += 5;
+    role_end = memchr(at, '\0', (apr_size_t)(end - at));
+    if (!role_end || (apr_size_t)(end - role_end) < pattern_len + out->prepared_len + 3) {
+        return NULL;
+    }
+    out->role = (const char *)at;
+    out->pattern = (const char *)role_end + 1;
+    out->prepared = out->pattern + pattern_len + 1;
+    return (const unsigned char *)out->prepared + out->prepared_len + 1;
+}
+
+/* False where the bytes are none of a policy. */
+static bool read_policy(scim_policy *out, scim_slice bytes, apr_pool_t *pool)
+{
+    const unsigned char *at = bytes.data, *end;
+    scim_role_pattern *roles;
+    int i, count;
+
+    if (bytes.len < POLICY_HEAD || at[0] != POLICY_VERSION) {
+        return false;
+    }
+    out->unique_group_names = at[1] & POLICY_UNIQUE_NAMES;
+    out->dangling_references = at[1] & POLICY_DANGLING;
+    out->password_sync = at[1] & POLICY_PASSWORDS;
+    out->custom_groups = at[2];
+    out->on_group_delete = at[3];
+    out->delete_limit = store_get_u32(at + 4);
+    out->roles_count = count = store_get_u16(at + 8);
+    out->roles = NULL;
+    if (!count) {
+        return true;
+    }
+    at = apr_pmemdup(pool, bytes.data, bytes.len);
+    end = at + bytes.len;
+    at += POLICY_HEAD;
+    roles = apr_palloc(pool, (apr_size_t)count * sizeof(*roles));
+    for (i = 0; i < count && at; i++) {
+        at = read_role(&roles[i], at, end);
+    }
+    out->roles = roles;
+    return at == end;
 }
 
 static void tenant_key(scim_key *key, const char *name)
@@ -38,37 +147,20 @@ static void tenant_key(scim_key *key, const char *name)
     scim_key_bytes(key, name, strlen(name));
 }
 
-static bool read_flag(const json_t *policy, const char *name, bool otherwise)
-{
-    const json_t *value = json_object_get(policy, name);
-
-    return json_is_boolean(value) ? json_is_true(value) : otherwise;
-}
-
-static scim_policy read_policy(const char *bytes, apr_size_t len, apr_pool_t *pool)
-{
-    scim_policy policy = scim_policy_default();
-    const json_t *json = scim_json_read_own(bytes, len, pool);
-
-    if (json) {
-        policy.unique_group_names =
-            read_flag(json, "uniqueGroupNames", policy.unique_group_names);
-        policy.dangling_references =
-            read_flag(json, "danglingReferences", policy.dangling_references);
-    }
-    return policy;
-}
-
-static void decode(scim_tenant *out, const char *name, apr_size_t name_len, scim_slice rest,
+static bool decode(scim_tenant *out, const char *name, apr_size_t name_len, scim_slice rest,
                    apr_pool_t *pool)
 {
     const unsigned char *at = rest.data;
 
+    if (rest.len < TENANT_HEAD) {
+        return false;
+    }
     out->number = store_get_u32(at);
     out->suspended = at[4] != 0;
     out->created = (apr_time_t)store_get_u64(at + 5);
     out->name = apr_pstrmemdup(pool, name, name_len);
-    out->policy = read_policy((const char *)at + TENANT_HEAD, rest.len - TENANT_HEAD, pool);
+    return read_policy(&out->policy,
+                       (scim_slice){at + TENANT_HEAD, rest.len - TENANT_HEAD}, pool);
 }
 
 static const scim_error *unknown(const char *name, apr_pool_t *pool)
@@ -90,11 +182,12 @@ const scim_error *scim_tenant_find(scim_tenant *out, scim_view *view, const char
     if (rc == SCIM_KV_NOTFOUND) {
         return unknown(name, view->pool);
     }
-    if (rc != SCIM_KV_OK) {
-        return scim_store_error(view->pool, rc, apr_pstrcat(view->pool, "tenant ", name, NULL));
+    if (rc == SCIM_KV_OK && !decode(out, name, strlen(name), rest, view->pool)) {
+        rc = SCIM_KV_CORRUPT;
     }
-    decode(out, name, strlen(name), rest, view->pool);
-    return NULL;
+    return rc == SCIM_KV_OK
+               ? NULL
+               : scim_store_error(view->pool, rc, apr_pstrcat(view->pool, "tenant ", name, NULL));
 }
 
 const scim_error *scim_tenant_list(apr_array_header_t **out, scim_view *view)
@@ -111,51 +204,42 @@ const scim_error *scim_tenant_list(apr_array_header_t **out, scim_view *view)
          rc = scim_kv_next(cursor, &key, &value)) {
         scim_slice rest = {(const char *)value.data + STORE_SEAL, value.len - STORE_SEAL};
 
-        if (value.len < STORE_SEAL + TENANT_HEAD || !store_sealed(key, value)) {
+        if (!store_sealed(key, value) ||
+            !decode(apr_array_push(*out), name.data, name.len, rest, view->pool)) {
             return scim_store_error(view->pool, SCIM_KV_CORRUPT, "listing tenants");
         }
-        decode(apr_array_push(*out), name.data, name.len, rest, view->pool);
     }
     return rc == SCIM_KV_OK || rc == SCIM_KV_NOTFOUND
                ? NULL
                : scim_store_error(view->pool, rc, "listing tenants");
 }
 
-static const char *write_policy(const scim_policy *policy, apr_size_t *len, apr_pool_t *pool)
-{
-    json_t *json = json_pack("{s:b, s:b}", "uniqueGroupNames", policy->unique_group_names,
-                             "danglingReferences", policy->dangling_references);
-
-    return scim_json_write(scim_json_adopt(json, pool), len, pool);
-}
-
 /* A tenant's value, unsealed, in pool. */
 static scim_slice encode(const scim_tenant *tenant, apr_pool_t *pool)
 {
-    apr_size_t len;
-    const char *text = write_policy(&tenant->policy, &len, pool);
-    unsigned char *value = apr_palloc(pool, STORE_SEAL + TENANT_HEAD + len);
+    scim_slice policy = write_policy(&tenant->policy, pool);
+    unsigned char *value = apr_palloc(pool, STORE_SEAL + TENANT_HEAD + policy.len);
     unsigned char *at = value + STORE_SEAL;
 
     store_put_u32(at, tenant->number);
     at[4] = tenant->suspended ? 1 : 0;
     store_put_u64(at + 5, (apr_uint64_t)tenant->created);
-    memcpy(at + TENANT_HEAD, text, len);
-    return (scim_slice){value, STORE_SEAL + TENANT_HEAD + len};
+    memcpy(at + TENANT_HEAD, policy.data, policy.len);
+    return (scim_slice){value, STORE_SEAL + TENANT_HEAD + policy.len};
 }
 
 typedef struct tenant_write {
     scim_tenant tenant;
     apr_pool_t *pool;
-    bool changed;
 } tenant_write;
 
-static scim_kv_rc put_tenant(scim_kv_txn *txn, tenant_write *w, bool no_overwrite)
+static scim_kv_rc put_tenant(scim_kv_txn *txn, const scim_tenant *tenant, bool no_overwrite,
+                             apr_pool_t *pool)
 {
-    scim_slice value = encode(&w->tenant, w->pool);
+    scim_slice value = encode(tenant, pool);
     scim_key key;
 
-    tenant_key(&key, w->tenant.name);
+    tenant_key(&key, tenant->name);
     store_seal(scim_key_slice(&key), (unsigned char *)value.data, value.len);
     return scim_kv_put(txn, scim_key_slice(&key), value, no_overwrite);
 }
@@ -176,10 +260,24 @@ static scim_kv_rc read_default_policy(scim_policy *out, scim_kv_txn *txn, apr_po
     *out = scim_policy_default();
     default_policy_key(&key);
     rc = store_get(txn, &key, 0, &rest);
-    if (rc == SCIM_KV_OK) {
-        *out = read_policy(rest.data, rest.len, pool);
+    if (rc == SCIM_KV_OK && !read_policy(out, rest, pool)) {
+        rc = SCIM_KV_CORRUPT;
     }
     return rc == SCIM_KV_NOTFOUND ? SCIM_KV_OK : rc;
+}
+
+static scim_kv_rc put_default_policy(scim_kv_txn *txn, const scim_policy *policy,
+                                     apr_pool_t *pool)
+{
+    scim_slice bytes = write_policy(policy, pool);
+    unsigned char *value = apr_palloc(pool, STORE_SEAL + bytes.len);
+    scim_key key;
+
+    memcpy(value + STORE_SEAL, bytes.data, bytes.len);
+    default_policy_key(&key);
+    store_seal(scim_key_slice(&key), value, STORE_SEAL + bytes.len);
+    return scim_kv_put(txn, scim_key_slice(&key), (scim_slice){value, STORE_SEAL + bytes.len},
+                       false);
 }
 
 /* Exclusive: tenants are few, and their number comes from the store. */
@@ -210,13 +308,13 @@ static scim_kv_rc create(scim_kv_txn *txn, void *baton)
     }
     w->tenant.number = (apr_uint32_t)number;
     rc = read_default_policy(&w->tenant.policy, txn, w->pool);
-    return rc == SCIM_KV_OK ? put_tenant(txn, w, true) : rc;
+    return rc == SCIM_KV_OK ? put_tenant(txn, &w->tenant, true, w->pool) : rc;
 }
 
 const scim_error *scim_tenant_create(scim_tenant *out, scim_store *store, const char *name,
                                      apr_time_t now, apr_pool_t *result_pool)
 {
-    tenant_write w = {{0, name, false, now, scim_policy_default()}, result_pool, true};
+    tenant_write w = {{0, name, false, now, scim_policy_default()}, result_pool};
     scim_kv_rc rc;
 
     if (!scim_tenant_name_valid(name)) {
@@ -237,98 +335,125 @@ const scim_error *scim_tenant_create(scim_tenant *out, scim_store *store, const 
     return NULL;
 }
 
-static scim_kv_rc set_policy(scim_kv_txn *txn, void *baton)
+/* Suspending */
+
+typedef struct suspending {
+    const char *name;
+    bool suspended;
+    bool changed;
+    const scim_error *error;
+    apr_pool_t *pool;
+} suspending;
+
+static scim_kv_rc suspend(scim_kv_txn *txn, void *baton)
 {
-    tenant_write *w = baton;
-    scim_policy wanted = w->tenant.policy;
-    scim_slice rest;
-    scim_key key;
+    suspending *s = baton;
+    scim_view view = {.txn = txn, .pool = s->pool};
+    scim_kv_rc rc = store_check_format(txn);
+    scim_tenant tenant;
+
+    if (rc != SCIM_KV_OK) {
+        return rc;
+    }
+    s->error = scim_tenant_find(&tenant, &view, s->name);
+    if (s->error) {
+        return SCIM_KV_REFUSED;
+    }
+    s->changed = tenant.suspended != s->suspended;
+    tenant.suspended = s->suspended;
+    return s->changed ? put_tenant(txn, &tenant, false, s->pool) : SCIM_KV_OK;
+}
+
+const scim_error *scim_tenant_suspend(bool *changed, scim_store *store, const char *name,
+                                      bool suspended, apr_pool_t *result_pool)
+{
+    suspending s = {name, suspended, .pool = result_pool};
+    scim_kv_rc rc = scim_kv_update_exclusive(store->kv, suspend, &s);
+
+    *changed = s.changed;
+    return rc == SCIM_KV_REFUSED ? s.error
+                                 : scim_store_error(result_pool, rc, "suspending a tenant");
+}
+
+/* Policies */
+
+typedef struct policy_setting {
+    scim_policy_fn fn;
+    void *baton;
+    apr_array_header_t *changed; /* of const char * */
+    bool default_changed;
+    const scim_error *error;
+    apr_pool_t *pool;
+} policy_setting;
+
+static bool differs(const scim_policy *a, const scim_policy *b, apr_pool_t *pool)
+{
+    scim_slice left = write_policy(a, pool), right = write_policy(b, pool);
+
+    return left.len != right.len || memcmp(left.data, right.data, left.len);
+}
+
+/* Looks what differs; writes it where the transaction may. */
+static const scim_error *set_policies(scim_view *view, void *baton)
+{
+    policy_setting *s = baton;
+    scim_policy present, wanted = s->fn(NULL, s->baton, s->pool);
+    apr_array_header_t *tenants;
+    scim_kv_rc rc = read_default_policy(&present, view->txn, s->pool);
+    int i;
+
+    apr_array_clear(s->changed);
+    s->default_changed = rc == SCIM_KV_OK && differs(&present, &wanted, s->pool);
+    if (s->default_changed && scim_kv_writable(view->txn)) {
+        rc = put_default_policy(view->txn, &wanted, s->pool);
+    }
+    SCIM_ERR(scim_store_error(s->pool, rc, "the default policy"));
+    SCIM_ERR(scim_tenant_list(&tenants, view));
+    for (i = 0; i < tenants->nelts && rc == SCIM_KV_OK; i++) {
+        scim_tenant *tenant = &APR_ARRAY_IDX(tenants, i, scim_tenant);
+
+        wanted = s->fn(tenant->name, s->baton, s->pool);
+        if (!differs(&tenant->policy, &wanted, s->pool)) {
+            continue;
+        }
+        APR_ARRAY_PUSH(s->changed, const char *) = tenant->name;
+        tenant->policy = wanted;
+        if (scim_kv_writable(view->txn)) {
+            rc = put_tenant(view->txn, tenant, false, s->pool);
+        }
+    }
+    return scim_store_error(s->pool, rc, "writing policies");
+}
+
+static scim_kv_rc update_policies(scim_kv_txn *txn, void *baton)
+{
+    policy_setting *s = baton;
+    scim_view view = {.txn = txn, .pool = s->pool};
     scim_kv_rc rc = store_check_format(txn);
 
     if (rc != SCIM_KV_OK) {
         return rc;
     }
-    tenant_key(&key, w->tenant.name);
-    rc = store_get(txn, &key, TENANT_HEAD, &rest);
-    if (rc != SCIM_KV_OK) {
-        return rc;
-    }
-    decode(&w->tenant, w->tenant.name, strlen(w->tenant.name), rest, w->pool);
-    w->tenant.policy = wanted;
-    return put_tenant(txn, w, false);
+    s->error = set_policies(&view, s);
+    return s->error ? SCIM_KV_REFUSED : SCIM_KV_OK;
 }
 
-typedef struct finding {
-    const char *name;
-    scim_tenant tenant;
-} finding;
-
-static const scim_error *find(scim_view *view, void *baton)
+const scim_error *scim_tenant_set_policies(apr_array_header_t **changed, scim_store *store,
+                                           scim_policy_fn fn, void *baton,
+                                           apr_pool_t *result_pool)
 {
-    finding *f = baton;
-
-    return scim_tenant_find(&f->tenant, view, f->name);
-}
-
-const scim_error *scim_tenant_set_policy(bool *changed, scim_store *store, const char *name,
-                                         const scim_policy *policy, apr_pool_t *result_pool)
-{
-    tenant_write w = {{0, name, false, 0, *policy}, result_pool, false};
-    finding f = {name, {0}};
+    policy_setting s = {.fn = fn, .baton = baton, .pool = result_pool};
     scim_kv_rc rc;
 
+    s.changed = *changed = apr_array_make(result_pool, 4, sizeof(const char *));
     /* Every start of a server comes here: what is there already takes no
      * write lock. */
-    SCIM_ERR(scim_store_view(store, find, &f, result_pool));
-    *changed = !policy_equal(&f.tenant.policy, policy);
-    if (!*changed) {
+    SCIM_ERR(scim_store_view(store, set_policies, &s, result_pool));
+    if (!s.default_changed && !s.changed->nelts) {
         return NULL;
     }
-    rc = scim_kv_update_exclusive(store->kv, set_policy, &w);
-    return rc == SCIM_KV_NOTFOUND ? unknown(name, result_pool)
-                                  : scim_store_error(result_pool, rc, "writing a policy");
-}
-
-typedef struct default_write {
-    scim_policy policy;
-    apr_pool_t *pool;
-} default_write;
-
-static const scim_error *read_default(scim_view *view, void *baton)
-{
-    return scim_store_error(view->pool, read_default_policy(baton, view->txn, view->pool),
-                            "reading the default policy");
-}
-
-static scim_kv_rc set_default(scim_kv_txn *txn, void *baton)
-{
-    default_write *w = baton;
-    apr_size_t len;
-    const char *text = write_policy(&w->policy, &len, w->pool);
-    unsigned char *value = apr_palloc(w->pool, STORE_SEAL + len);
-    scim_kv_rc rc = store_check_format(txn);
-    scim_key key;
-
-    if (rc != SCIM_KV_OK) {
-        return rc;
-    }
-    memcpy(value + STORE_SEAL, text, len);
-    default_policy_key(&key);
-    store_seal(scim_key_slice(&key), value, STORE_SEAL + len);
-    return scim_kv_put(txn, scim_key_slice(&key), (scim_slice){value, STORE_SEAL + len}, false);
-}
-
-const scim_error *scim_tenant_set_default_policy(bool *changed, scim_store *store,
-                                                 const scim_policy *policy,
-                                                 apr_pool_t *result_pool)
-{
-    default_write w = {*policy, result_pool};
-    scim_policy present;
-
-    SCIM_ERR(scim_store_view(store, read_default, &present, result_pool));
-    *changed = !policy_equal(&present, policy);
-    return *changed ? scim_store_error(result_pool,
-                                       scim_kv_update_exclusive(store->kv, set_default, &w),
-                                       "writing the default policy")
-                    : NULL;
+    rc = scim_kv_update_exclusive(store->kv, update_policies, &s);
+    return rc == SCIM_KV_REFUSED && s.error
+               ? s.error
+               : scim_store_error(result_pool, rc, "writing policies");
 }

@@ -66,8 +66,8 @@ sub make_newer
 {
     my ($store) = @_;
     my $bytes = read_file("$store/data.mdb");
-    my @old = format_record(1);
-    my @new = format_record(2);
+    my @old = format_record(2);
+    my @new = format_record(3);
     my $done = 0;
     for my $i (0 .. $#old) {
         $done += $bytes =~ s/\Q$old[$i]\E/$new[$i]/g;
@@ -113,7 +113,7 @@ my %bad = (
     'another user\'s' => [\&make_unreadable, $> == 0 ? qr{must belong to that user; \S+ belongs to user root \(uid 0\)} : qr{must belong to that user}],
     'of another program' => [\&make_foreign, qr/name another path/],
     'no pages of LMDB' => [\&make_garbage, qr/backup/],
-    'of a newer format' => [\&make_newer, qr/format 2\b.*install/],
+    'of a newer format' => [\&make_newer, qr/format 3\b.*install/],
 );
 
 # --- and what the server then does -------------------------------------------

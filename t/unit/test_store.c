@@ -173,7 +173,7 @@ static void assert_refused(const char *part)
 static void test_refuse_format(void **state)
 {
     poke("sformat", "\0\0\0\2", 4, true);
-    assert_refused("has store format 2, this mod_scim reads format 1");
+    assert_refused("has store format 3, this mod_scim reads format 2");
     poke("sformat", "\0\0\0\0", 4, true);
     assert_refused("has store format 0");
 }
