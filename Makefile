@@ -4,7 +4,7 @@
 #   make run        a SCIM endpoint on 127.0.0.1:8080 (PORT=, STATE=, CONF=)
 #   make check      every test (T=file..., SAN=address,undefined, VALGRIND=1)
 #   make conformance   public suites from PyPI against a real server
-#   make install    DESTDIR=, LIBEXECDIR=, SBINDIR=
+#   make install    DESTDIR=, LIBEXECDIR=, SBINDIR=, INCLUDEDIR=
 #   make format, make rules, make clean
 #
 # DEV=1 turns warnings into errors.  run, check and conformance install what is
@@ -116,16 +116,18 @@ conformance:
 	@O=$(abspath $(O)) t/conformance/run
 
 LIBEXECDIR ?= $(shell $(APXS) -q LIBEXECDIR)
+INCLUDEDIR ?= $(shell $(APXS) -q INCLUDEDIR)
 SBINDIR ?= /usr/local/sbin
 install: all
 	install -D -m 644 $(O)/mod_scim.so $(DESTDIR)$(LIBEXECDIR)/mod_scim.so
 	install -D -m 755 $(O)/scimctl $(DESTDIR)$(SBINDIR)/scimctl
+	install -D -m 644 include/mod_scim.h $(DESTDIR)$(INCLUDEDIR)/mod_scim.h
 
 rules:
 	@t/guard/rules.t --print
 
 format:
-	clang-format -i $(lib_src) $(httpd_src) $(ctl_src) $(unit_src) $(wildcard include/*.h include/scim/*.h)
+	clang-format -i $(lib_src) $(httpd_src) $(ctl_src) $(unit_src) $(wildcard include/*.h include/scim/*.h t/example/*.c)
 
 clean:
 	rm -rf build

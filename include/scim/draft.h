@@ -42,7 +42,8 @@ typedef struct scim_draft {
      * the extensions that have data. */
     json_t *json;
     apr_array_header_t *members; /* of scim_member_op; NULL: membership is not touched */
-    const char *password;        /* as sent, or NULL; never logged */
+    const char *password; /* as sent, or NULL; never logged.  It stands in the JSON that was
+                             sent, and nowhere else, so that it goes with that. */
     bool password_cleared;
 } scim_draft;
 

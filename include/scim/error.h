@@ -59,6 +59,7 @@ typedef struct scim_error {
     const char *detail;    /* for the client: what is wrong and where; UTF-8, at most 1 KiB */
     const char *cause;     /* for the error log only, or NULL: paths, system texts */
     apr_status_t rv;       /* goes with cause; APR_SUCCESS where there is none */
+    int retry_after;       /* seconds after which to ask again; 0: nothing is known of that */
 } scim_error;
 
 /* Makes an error whose detail is the formatted text (printf as in
@@ -75,6 +76,9 @@ const scim_error *scim_error_system(apr_pool_t *result_pool, scim_error_code cod
 /* The same error with its detail put behind "prefix" ("Operations[2]: "). */
 const scim_error *scim_error_at(apr_pool_t *result_pool, const scim_error *err,
                                 const char *prefix);
+
+/* The same error with the seconds after which to ask again. */
+const scim_error *scim_error_retry(apr_pool_t *result_pool, const scim_error *err, int seconds);
 
 /* The bytes of the Error message (RFC 7644 section 3.12), NUL-terminated in
  * result_pool; *len, where not NULL, is their number.  The one place where an

@@ -113,19 +113,20 @@ const scim_error *scim_filter_parse_element(const scim_filter **out, const char 
 /* What is evaluated: a resource as its reader would see it, but for members
  * and groups, which are edges in the store and asked for only when a filter
  * names them. */
-typedef struct scim_subject scim_subject;
-struct scim_subject {
+typedef struct scim_candidate scim_candidate;
+struct scim_candidate {
     const scim_resource_type *type;
     const json_t *resource; /* canonical names; has schemas, id, meta */
     /* The elements of members or groups as a JSON array, borrowed; NULL: none. */
-    const json_t *(*edges)(scim_subject *subject, const scim_attribute *attribute);
+    const json_t *(*edges)(scim_candidate *subject, const scim_attribute *attribute);
     /* Whether an element of members or groups has this value: one look-up. */
-    bool (*has_edge)(scim_subject *subject, const scim_attribute *attribute, const char *value);
+    bool (*has_edge)(scim_candidate *subject, const scim_attribute *attribute,
+                     const char *value);
     void *baton;
 };
 
 /* Whether the subject matches.  Temporaries go to scratch_pool. */
-bool scim_filter_match(const scim_filter *filter, scim_subject *subject,
+bool scim_filter_match(const scim_filter *filter, scim_candidate *subject,
                        apr_pool_t *scratch_pool);
 
 /* Whether one element of a multi-valued attribute matches a value path's

@@ -26,7 +26,7 @@
  * anything that is not one: malformed or truncated text, a BOM, NUL, invalid
  * UTF-8, a lone surrogate, another type at the top, trailing bytes, a limit
  * above, and two names in one object that are equal without regard to ASCII
- * case (RFC 7643 section 2.1).  *out is adopted by result_pool. */
+ * case (RFC 7643 section 2.1).  *out is adopted by result_pool, as a secret. */
 const scim_error *scim_json_read(json_t **out, const char *bytes, apr_size_t len,
                                  apr_pool_t *result_pool);
 
@@ -37,6 +37,10 @@ json_t *scim_json_read_own(const char *bytes, apr_size_t len, apr_pool_t *result
 /* Gives the caller's reference to pool, which drops it when it is cleared.
  * Returns json, for chaining; NULL is passed through. */
 json_t *scim_json_adopt(json_t *json, apr_pool_t *pool);
+
+/* The same for JSON that a client sent, or made of it: when it goes its strings
+ * are overwritten, since one of them may be a password. */
+json_t *scim_json_adopt_secret(json_t *json, apr_pool_t *pool);
 
 /* The compact text of json in result_pool, NUL-terminated; *len its length.
  * Numbers have the digits that they were sent with, where 15 are enough for
@@ -49,6 +53,11 @@ json_t *scim_json_get(const json_t *object, const char *name, const char **key);
 
 /* The string member of that name, or NULL where it is absent or no string. */
 const char *scim_json_string(const json_t *object, const char *name);
+
+/* A new string, not adopted, of text that may be any bytes, as logs need it: at
+ * most max bytes of it, cut between characters; where they are not UTF-8, a
+ * "?" for each that is not ASCII.  null for NULL. */
+json_t *scim_json_log_text(const char *text, apr_size_t max, apr_pool_t *scratch_pool);
 
 /* RFC 7643 section 2.5: null, "" and [] (and an array of nothing but these,
  * and an object whose members are all unassigned) are "no value". */

@@ -18,8 +18,11 @@
 typedef struct scim_edge {
     scim_id id;                     /* the member, or the group */
     const scim_resource_type *type; /* of id; NULL where no such resource is there (dangling) */
-    const char *display;            /* as sent for a member, the group's own for a group; not
-                                       NUL-terminated; NULL where there is none */
+    const char *text; /* of a dangling one that was named by no id: what named it, not
+                         NUL-terminated; id is made of it; else NULL */
+    apr_size_t text_len;
+    const char *display; /* as sent for a member, the group's own for a group; not
+                            NUL-terminated; NULL where there is none */
     apr_size_t display_len;
     bool direct; /* of a group: member_of itself, not through another group */
 } scim_edge;
@@ -32,6 +35,10 @@ const scim_error *scim_member_each(scim_view *view, const scim_tenant *tenant,
 
 bool scim_member_has(scim_view *view, const scim_tenant *tenant, const scim_id *group,
                      const scim_id *member);
+
+/* How many members a group has. */
+const scim_error *scim_member_count(apr_uint64_t *out, scim_view *view,
+                                    const scim_tenant *tenant, const scim_id *group);
 
 /* The groups that a resource is in: direct ones first, then those around
  * them, each once, cycles or not; an array of scim_edge in view->pool. */

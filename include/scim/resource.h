@@ -79,9 +79,28 @@ const scim_error *scim_resource_change(scim_change *out, scim_store *store,
                                        scim_draft_fn draft_fn, void *baton, bool lenient,
                                        apr_time_t now, apr_pool_t *result_pool);
 
+/* What the deletion of a group did to one of its members, by the tenant's
+ * SCIMOnGroupDelete. */
+typedef struct scim_consequence {
+    scim_id id;
+    const scim_resource_type *type;
+    bool deleted;         /* else deactivated */
+    apr_uint64_t version; /* of a deactivated one */
+    scim_id group;        /* whose deletion it was */
+    const char *tenant;   /* whose directory; a sweep takes whatever is pending */
+} scim_consequence;
+
+typedef struct scim_deletion {
+    apr_array_header_t *consequences; /* of scim_consequence */
+    bool pending;                     /* more are to come: scim/sweep.h */
+} scim_deletion;
+
 /* Removes a resource, its memberships on either side, and the references to
- * it (RFC 7644 section 3.6); its unique values are free again. 404, 412. */
-const scim_error *scim_resource_delete(scim_store *store, const scim_tenant *tenant,
+ * it (RFC 7644 section 3.6); its unique values are free again.  Of a group
+ * that gave a role, the members are treated as the tenant's policy says. 404,
+ * 412; 429 where the tenant's brake on mass deletion is on (scim/brake.h). */
+const scim_error *scim_resource_delete(scim_deletion *out, scim_store *store,
+                                       const scim_tenant *tenant,
                                        const scim_resource_type *type, const scim_id *id,
                                        const scim_precondition *precondition, apr_time_t now,
                                        apr_pool_t *result_pool);
@@ -91,14 +110,19 @@ const scim_error *scim_resource_delete(scim_store *store, const scim_tenant *ten
  * The store takes no other write meanwhile.
  */
 typedef struct scim_batch {
-    scim_view view;   /* sees what the batch has written so far */
-    scim_id last;     /* that was promised */
-    apr_size_t bytes; /* of the resources that it has changed so far */
+    scim_view view;              /* sees what the batch has written so far */
+    scim_id last;                /* that was promised */
+    apr_size_t bytes;            /* of the resources that it has changed so far */
+    int treated;                 /* members of deleted groups, by SCIMOnGroupDelete */
+    struct secret_memo *secrets; /* for the mutations only, as is hash_now */
+    bool hash_now;
 } scim_batch;
 
 typedef const scim_error *(*scim_batch_fn)(scim_batch *batch, void *baton);
 
-/* Runs fn; what its mutations wrote is durable when this returns success.  An
+/* Runs fn; what its mutations wrote is durable when this returns success.  Where
+ * passwords are to be hashed, for which nobody may hold the lock, all is undone
+ * after a first run, and fn is run again: it keeps nothing from one to the next.  An
  * error that fn returns undoes all of it, and so does a write that the engine
  * refuses.  Any other error of a mutation undoes nothing: that mutation had not
  * begun to write. */
@@ -122,10 +146,10 @@ const scim_error *scim_batch_change(scim_change *out, scim_batch *batch,
                                     const scim_id *id, const scim_precondition *precondition,
                                     scim_draft_fn draft_fn, void *baton, bool lenient,
                                     apr_time_t now, apr_pool_t *result_pool);
-const scim_error *scim_batch_delete(scim_batch *batch, const scim_tenant *tenant,
-                                    const scim_resource_type *type, const scim_id *id,
-                                    const scim_precondition *precondition, apr_time_t now,
-                                    apr_pool_t *result_pool);
+const scim_error *scim_batch_delete(scim_deletion *out, scim_batch *batch,
+                                    const scim_tenant *tenant, const scim_resource_type *type,
+                                    const scim_id *id, const scim_precondition *precondition,
+                                    apr_time_t now, apr_pool_t *result_pool);
 
 /*
  * Queries

@@ -14,6 +14,7 @@
 #include <apr_time.h>
 
 #include "scim/error.h"
+#include "scim/id.h"
 #include "scim/schema.h"
 #include "scim/store.h"
 #include "scim/token.h"
@@ -91,6 +92,25 @@ struct scim_call {
     apr_time_t now;
 };
 
+/* One committed change, for the audit and for other modules. */
+typedef enum scim_event_kind {
+    SCIM_EVENT_CREATE,
+    SCIM_EVENT_CHANGE,
+    SCIM_EVENT_DELETE
+} scim_event_kind;
+
+typedef struct scim_event {
+    scim_event_kind kind;
+    const char *op; /* "users.create"; what a deletion of a group did: "users.delete" */
+    const scim_resource_type *type;
+    scim_id id;
+    apr_uint64_t version;            /* 0 of a deletion */
+    const apr_array_header_t *names; /* of const char *: changed attributes; or NULL */
+    const scim_id *cause;            /* the group whose deletion this follows from; or NULL */
+    const char *tenant; /* whose directory; NULL: the call's. What is left of a deletion is
+                           done by whoever writes next. */
+} scim_event;
+
 struct scim_reply {
     int status;
     const char *content_type; /* NULL: no body */
@@ -102,10 +122,13 @@ struct scim_reply {
     const char *allow; /* "GET, POST" */
     int retry_after;   /* seconds; 0: no header */
     /* for the audit notes */
-    const char *id;          /* of the resource, where one is known */
-    const char *changes;     /* names of changed attributes, comma-separated, or NULL */
-    apr_int64_t count;       /* resources in the answer, or -1 */
-    const scim_error *error; /* that the body tells, or NULL */
+    const char *id;             /* of the resource, where one is known */
+    const char *changes;        /* names of changed attributes, comma-separated, or NULL */
+    apr_int64_t count;          /* resources in the answer, operations of a job, or users that a
+                                   deleted group took along; -1: none of these */
+    const scim_error *error;    /* that the body tells, or NULL */
+    apr_array_header_t *events; /* of scim_event: what this call committed; NULL: nothing */
+    const char *warning; /* for the error log: what failed behind a change that is done */
 };
 
 /* The route of a path below the base ("" or "/Users/2819c223-..."), decoded,

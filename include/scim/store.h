@@ -54,6 +54,11 @@ void scim_store_close(scim_store *store);
 const scim_error *scim_store_view(scim_store *store, scim_view_fn fn, void *baton,
                                   apr_pool_t *result_pool);
 
+/* Whether the registry knows all types and indexes that are in the store.  One
+ * that does not, as that of scimctl, which reads no configuration, must not
+ * delete resources: their rows in those indexes would stay. */
+const scim_error *scim_store_complete(bool *out, scim_view *view);
+
 const scim_registry *scim_store_registry(const scim_store *store);
 
 /* The engine, for statistics and upkeep. */

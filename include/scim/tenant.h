@@ -48,7 +48,7 @@ typedef struct scim_policy {
     bool password_sync;       /* passwords are kept, hashed; off */
     scim_custom_groups custom_groups;
     scim_on_group_delete on_group_delete;
-    apr_uint32_t delete_limit;       /* users deleted or deactivated an hour; 0: no limit */
+    apr_uint32_t delete_limit;      /* users deleted or deactivated an hour; 0: no limit */
     const scim_role_pattern *roles; /* in the order of the directives */
     int roles_count;
 } scim_policy;
@@ -67,11 +67,17 @@ bool scim_tenant_name_valid(const char *name);
 /* What a policy is where nobody said anything. */
 scim_policy scim_policy_default(void);
 
+/* Whether two policies say the same, in the same order. */
+bool scim_policy_equal(const scim_policy *a, const scim_policy *b, apr_pool_t *scratch_pool);
+
 /* The tenant of that name; 404 where there is none. Strings in view->pool. */
 const scim_error *scim_tenant_find(scim_tenant *out, scim_view *view, const char *name);
 
 /* All tenants, an array of scim_tenant in the order of their names. */
 const scim_error *scim_tenant_list(apr_array_header_t **out, scim_view *view);
+
+/* The policy of tenants to come. Strings in view->pool. */
+const scim_error *scim_tenant_default_policy(scim_policy *out, scim_view *view);
 
 /* A tenant begins with the store's default policy.  400 for an impossible
  * name, 409 where it exists. */

@@ -20,6 +20,14 @@
 const char *scim_text_prepare(const char *text, apr_size_t len, bool case_exact,
                               apr_size_t *out_len, apr_pool_t *result_pool);
 
+/* The prepared form of a password, NUL-terminated in result_pool: spaces of any
+ * kind become U+0020, then NFC; case and width stay (the OpaqueString profile,
+ * RFC 8265 section 4.2).  NULL for what that profile refuses: no text at all,
+ * what scim_text_has_control finds, bytes that are not UTF-8.  The caller wipes
+ * the result. */
+const char *scim_text_prepare_opaque(const char *text, apr_size_t len, apr_size_t *out_len,
+                                     apr_pool_t *result_pool);
+
 /* Whether text has a control character (C0, DEL, C1), a bidirectional
  * override or isolate, or a byte that is not UTF-8: what a userName must not
  * have (RFC 8265 section 3.3). */

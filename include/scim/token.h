@@ -51,6 +51,35 @@ const scim_error *scim_token_create(char *token, scim_store *store, const char *
                                     const char *connection, unsigned int scopes, apr_time_t now,
                                     apr_time_t expires, apr_pool_t *result_pool);
 
+/* A token that was there when its connection got another. */
+typedef struct scim_older_token {
+    unsigned char digest[32]; /* the key of its row */
+    scim_identity identity;   /* expires: as it is now */
+    apr_time_t expired;       /* when it would have expired before */
+} scim_older_token;
+
+typedef struct scim_rotation {
+    unsigned int scopes;       /* of the new token */
+    apr_array_header_t *older; /* of scim_older_token, by age, the newest first; those that
+                                  have expired are not among them */
+} scim_rotation;
+
+/* Makes another token for a connection that has one, with the scopes of the
+ * newest that has not expired (of the newest, where all have), and gives the
+ * older ones until "until" at most (0: as long as they have), all in one
+ * transaction.  *made: false where the connection has none; then nothing was
+ * done.  token as above; the new one's hint is no older one's.  404 for an
+ * unknown tenant. */
+const scim_error *scim_token_rotate(bool *made, char *token, scim_rotation *out,
+                                    scim_store *store, const char *tenant,
+                                    const char *connection, apr_time_t now, apr_time_t expires,
+                                    apr_time_t until, apr_pool_t *result_pool);
+
+/* Takes a rotation back whose token nobody has seen: it goes, and the older
+ * ones have the time that they had. */
+const scim_error *scim_token_unrotate(scim_store *store, const char *token,
+                                      const scim_rotation *rotation, apr_pool_t *result_pool);
+
 /* The tokens of a tenant: an array of scim_identity. */
 const scim_error *scim_token_list(apr_array_header_t **out, scim_view *view,
                                   const char *tenant);

@@ -40,6 +40,12 @@ const scim_error *scim_validate_value(json_t **out, const json_t *value,
                                       const scim_attribute *attribute, bool element,
                                       const char *where, bool lenient, apr_pool_t *result_pool);
 
+/* 400 invalidValue for a text that can be no password: one of more than
+ * SCIM_PASSWORD_MAX bytes, or with characters that RFC 8265 section 4.2 and
+ * HTTP Basic authentication (RFC 7617 section 2) have no place for. */
+#define SCIM_PASSWORD_MAX 1024
+const scim_error *scim_validate_password(const char *text, apr_pool_t *result_pool);
+
 /* Turns one element of members, canonical or not, into an ADD step. 400
  * invalidValue where it has no usable value. */
 const scim_error *scim_validate_member(scim_member_op *out, const json_t *element,

@@ -100,6 +100,14 @@ const scim_error *scim_error_at(apr_pool_t *result_pool, const scim_error *err,
     return at;
 }
 
+const scim_error *scim_error_retry(apr_pool_t *result_pool, const scim_error *err, int seconds)
+{
+    scim_error *retry = apr_pmemdup(result_pool, err, sizeof(*err));
+
+    retry->retry_after = seconds;
+    return retry;
+}
+
 const char *scim_error_body(const scim_error *err, apr_size_t *len, apr_pool_t *result_pool)
 {
     json_t *body = json_object();

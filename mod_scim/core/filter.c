@@ -141,7 +141,7 @@ static apr_size_t token_length(const parser *p, const char *at)
         token_end = string_end(at, p->end);
         return (token_end ? token_end : p->end) - at;
     }
-    while (token_end < p->end && !is_blank(*token_end) && !strchr("()[]", *token_end)) {
+    while (token_end < p->end && !is_blank(*token_end) && !strchr("()[]\"", *token_end)) {
         token_end++;
     }
     return token_end > at ? token_end - at : 1;
@@ -177,13 +177,6 @@ static int position(const parser *p, const char *at)
     return count;
 }
 
-static const scim_error *fault_as(parser *p, scim_error_code code, const char *at,
-                                  const char *what)
-{
-    return scim_error_make(p->pool, code, "%s at position %d: %s", shown_token(p, at),
-                           position(p, at), what);
-}
-
 static const scim_error *fault(parser *p, const char *at, const char *fmt, ...)
 {
     const char *what;
@@ -192,7 +185,8 @@ static const scim_error *fault(parser *p, const char *at, const char *fmt, ...)
     va_start(args, fmt);
     what = apr_pvsprintf(p->pool, fmt, args);
     va_end(args);
-    return fault_as(p, SCIM_E_INVALID_FILTER, at, what);
+    return scim_error_make(p->pool, SCIM_E_INVALID_FILTER, "%s at position %d: %s",
+                           shown_token(p, at), position(p, at), what);
 }
 
 /* Nodes */
@@ -225,11 +219,16 @@ static bool is_sensitive(const scim_attribute *attribute)
                          attribute->mutability == SCIM_WRITE_ONLY);
 }
 
-static const scim_error *check_sensitive(parser *p, const scim_path *path, const char *at)
+/* len: of the name at that place, which is all that is shown: right behind it
+ * may stand the secret. */
+static const scim_error *check_sensitive(parser *p, const scim_path *path, const char *at,
+                                         apr_size_t len)
 {
     if (is_sensitive(path->attribute) || is_sensitive(path->sub)) {
-        return fault_as(p, SCIM_E_SENSITIVE, at,
-                        "the attribute is never returned, so no filter may ask for it");
+        return scim_error_make(p->pool, SCIM_E_SENSITIVE,
+                               "'%.*s' at position %d: the attribute is never returned, so no "
+                               "filter may ask for it",
+                               (int)len, at, position(p, at));
     }
     return NULL;
 }
@@ -255,7 +254,7 @@ static const scim_error *parse_element_name(parser *p, scim_path *path)
         return fault(p, name, "%s has no such sub-attribute", p->element->path);
     }
     p->at += len;
-    return check_sensitive(p, path, name);
+    return check_sensitive(p, path, name, len);
 }
 
 /* Over all types, a name that this one does not have is that of the first
@@ -299,7 +298,7 @@ static const scim_error *parse_path(parser *p, scim_path *path)
     if (!path->attribute) {
         return fault(p, start, "the URN of a schema must be followed by ':' and an attribute");
     }
-    return check_sensitive(p, path, start);
+    return check_sensitive(p, path, start, (apr_size_t)(p->at - start));
 }
 
 /* Literals */
@@ -482,7 +481,7 @@ static const scim_error *make_comparison(parser *p, const scim_path *path, compa
     if (leaf->type == SCIM_TYPE_COMPLEX) {
         target.sub = scim_attribute_sub(leaf, "value", strlen("value"));
         leaf = scim_path_leaf(&target);
-        SCIM_ERR(check_sensitive(p, &target, c->op_at));
+        SCIM_ERR(check_sensitive(p, &target, c->op_at, token_length(p, c->op_at)));
     }
     if (!takes_operator(leaf->type, c->op)) {
         return fault(p, c->op_at, "%s cannot be compared so; %s", leaf->path,

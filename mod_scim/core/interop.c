@@ -340,7 +340,7 @@ const scim_error *scim_interop_resource(json_t **out, const json_t *body,
 {
     interop in = {type, lenient, false, result_pool};
     json_t *known = scim_json_adopt(json_array(), result_pool);
-    json_t *result = scim_json_adopt(json_object(), result_pool);
+    json_t *result = scim_json_adopt_secret(json_object(), result_pool);
 
     SCIM_ERR(read_schemas(known, scim_json_get(body, "schemas", NULL), &in));
     const char *key;
@@ -533,7 +533,7 @@ const scim_error *scim_interop_patch(json_t **out, const json_t *body,
     SCIM_ERR(check_operations(operations, &in));
     SCIM_ERR(check_message(scim_json_get(body, "schemas", NULL), &in));
 
-    json_t *result = scim_json_adopt(
+    json_t *result = scim_json_adopt_secret(
         json_pack("{s:[s],s:[]}", "schemas", SCIM_URN_PATCH, "Operations"), result_pool);
     json_t *made = json_object_get(result, "Operations");
     apr_size_t i;

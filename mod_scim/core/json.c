@@ -37,6 +37,42 @@ json_t *scim_json_adopt(json_t *json, apr_pool_t *pool)
     return json;
 }
 
+/* Overwrites the strings of what nobody else holds. */
+static void wipe(json_t *json)
+{
+    const char *key;
+    json_t *part;
+    size_t i;
+
+    if (!json || json->refcount != 1) {
+        return;
+    }
+    if (json_is_string(json)) {
+        explicit_bzero((char *)json_string_value(json), json_string_length(json));
+    }
+    json_object_foreach (json, key, part) {
+        wipe(part);
+    }
+    json_array_foreach (json, i, part) {
+        wipe(part);
+    }
+}
+
+static apr_status_t wipe_and_drop(void *json)
+{
+    wipe(json);
+    json_decref(json);
+    return APR_SUCCESS;
+}
+
+json_t *scim_json_adopt_secret(json_t *json, apr_pool_t *pool)
+{
+    if (json) {
+        apr_pool_cleanup_register(pool, json, wipe_and_drop, apr_pool_cleanup_null);
+    }
+    return json;
+}
+
 /* The index behind the string that opens at bytes[i]. */
 static apr_size_t skip_string(const char *bytes, apr_size_t len, apr_size_t i)
 {
@@ -244,7 +280,7 @@ const scim_error *scim_json_read(json_t **out, const char *bytes, apr_size_t len
     if (!json) {
         return parse_fault(&fault, result_pool);
     }
-    scim_json_adopt(json, result_pool);
+    scim_json_adopt_secret(json, result_pool);
     if (!json_is_object(json)) {
         return scim_error_make(result_pool, SCIM_E_INVALID_SYNTAX,
                                "A JSON object is expected at line 1, column 1, not %s",
@@ -343,6 +379,32 @@ json_t *scim_json_get(const json_t *object, const char *name, const char **key)
 const char *scim_json_string(const json_t *object, const char *name)
 {
     return json_string_value(scim_json_get(object, name, NULL));
+}
+
+json_t *scim_json_log_text(const char *text, apr_size_t max, apr_pool_t *scratch_pool)
+{
+    apr_size_t len = text ? strlen(text) : 0, i;
+    json_t *json;
+    char *ascii;
+
+    if (!text) {
+        return json_null();
+    }
+    if (len > max) {
+        /* No character has more than three bytes behind its first. */
+        for (len = max; len && len + 3 > max && ((unsigned char)text[len] & 0xc0) == 0x80;
+             len--) {
+        }
+    }
+    json = json_stringn(text, len);
+    if (json) {
+        return json;
+    }
+    ascii = apr_pstrmemdup(scratch_pool, text, len);
+    for (i = 0; i < len; i++) {
+        ascii[i] = (unsigned char)ascii[i] < 0x80 ? ascii[i] : '?';
+    }
+    return json_stringn(ascii, len);
 }
 
 bool scim_json_unassigned(const json_t *value)

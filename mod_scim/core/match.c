@@ -14,7 +14,7 @@
 
 /* What paths are looked up in: a whole subject, or one element. */
 typedef struct view {
-    scim_subject *subject;
+    scim_candidate *subject;
     const json_t *element; /* NULL: the subject */
     apr_pool_t *pool;
 } view;
@@ -257,7 +257,7 @@ static bool matches(const scim_filter *filter, const view *v)
     }
 }
 
-bool scim_filter_match(const scim_filter *filter, scim_subject *subject,
+bool scim_filter_match(const scim_filter *filter, scim_candidate *subject,
                        apr_pool_t *scratch_pool)
 {
     view v = {.subject = subject, .pool = scratch_pool};

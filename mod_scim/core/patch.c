@@ -142,9 +142,9 @@ static const scim_error *read_password(patch_reader *reader, const scim_path *pa
 
     SCIM_ERR(scim_validate_value(&canonical, value, path->attribute, false,
                                  path->attribute->path, patch->lenient, reader->pool));
-    patch->password = canonical ? json_string_value(canonical) : NULL;
+    patch->password = json_string_value(canonical);
     patch->password_cleared = !canonical;
-    return NULL;
+    return canonical ? scim_validate_password(patch->password, reader->pool) : NULL;
 }
 
 static json_t *array_of(json_t *element, apr_pool_t *pool)

@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+#include <apr_strings.h>
+
 #include "scim/filter.h"
 #include "scim/text.h"
 
@@ -220,6 +222,22 @@ scim_path_status scim_path_attribute(scim_path *out, const char *text,
     return status;
 }
 
+/* What a detail may show of a path: nothing behind the word "password", which
+ * is where someone may have put one. */
+static const char *shown(const char *text, apr_pool_t *result_pool)
+{
+    static const char word[] = "password";
+    apr_size_t len = strlen(word);
+    const char *at;
+
+    for (at = text; *at && scim_text_ncasecmp(at, word, len); at++) {
+    }
+    if (!*at || !at[len]) {
+        return text;
+    }
+    return apr_psprintf(result_pool, "%.*s...", (int)(at + len - text), text);
+}
+
 static const scim_error *status_error(scim_path_status status, const char *text,
                                       const scim_resource_type *type, apr_pool_t *result_pool)
 {
@@ -228,13 +246,13 @@ static const scim_error *status_error(scim_path_status status, const char *text,
     }
     if (status == SCIM_PATH_UNKNOWN) {
         return scim_error_make(result_pool, SCIM_E_INVALID_PATH, "%s has no attribute '%s'",
-                               type->name, text);
+                               type->name, shown(text, result_pool));
     }
     return scim_error_make(result_pool, SCIM_E_INVALID_PATH,
                            "a path is attribute, attribute.sub, attribute[filter] or "
                            "attribute[filter].sub, perhaps after a schema URN and ':', "
                            "and not '%s'",
-                           text);
+                           shown(text, result_pool));
 }
 
 /* The filter at *cursor, a "[", and the sub-attribute behind it. */
@@ -248,14 +266,14 @@ static const scim_error *parse_value_path(scim_path *path, const char **cursor, 
         return scim_error_make(result_pool, SCIM_E_INVALID_PATH,
                                "'[' stands only behind a multi-valued attribute, which '%.*s' "
                                "is not, in the path '%s'",
-                               (int)(*cursor - text), text, text);
+                               (int)(*cursor - text), text, shown(text, result_pool));
     }
     (*cursor)++;
     err = scim_filter_parse_element(&path->filter, cursor, end, text, path->attribute, true,
                                     result_pool);
     if (err && err->code == SCIM_E_INVALID_FILTER) {
         return scim_error_make(result_pool, SCIM_E_INVALID_PATH, "%s, in the path '%s'",
-                               err->detail, text);
+                               err->detail, shown(text, result_pool));
     }
     SCIM_ERR(err);
     return status_error(scan_sub(path, cursor, end), text, type, result_pool);

@@ -137,7 +137,8 @@ static void order_marks(runes *text)
 }
 
 /* False where the bytes are not UTF-8. */
-static bool decompose(runes *out, const char *text, apr_size_t len)
+static bool decompose(runes *out, const char *text, apr_size_t len,
+                      utf8proc_int32_t (*mapped)(utf8proc_int32_t))
 {
     while (len) {
         utf8proc_int32_t c;
@@ -147,7 +148,7 @@ static bool decompose(runes *out, const char *text, apr_size_t len)
         if (taken <= 0) {
             return false;
         }
-        append_decomposed(out, width_mapped(c), 0);
+        append_decomposed(out, mapped(c), 0);
         text += taken;
         len -= (apr_size_t)taken;
     }
@@ -187,26 +188,33 @@ static void compose(runes *text)
     text->len = out;
 }
 
+/* The text of what is decomposed and in order; NULL where that is none. */
+static const char *composed(runes *text, apr_size_t *out_len, apr_pool_t *result_pool)
+{
+    utf8proc_ssize_t size;
+
+    compose(text);
+    /* Writes UTF-8 over the code points; append() always leaves one free for
+     * the NUL. */
+    size = utf8proc_reencode(text->at, (utf8proc_ssize_t)text->len, UTF8PROC_STABLE);
+    if (size < 0) {
+        return NULL;
+    }
+    *out_len = (apr_size_t)size;
+    return apr_pstrmemdup(result_pool, (const char *)text->at, *out_len);
+}
+
 /* NULL where the bytes are not UTF-8. */
 static const char *prepare_unicode(const char *text, apr_size_t len, apr_size_t *out_len,
                                    apr_pool_t *result_pool, apr_pool_t *scratch_pool)
 {
     runes plain = {.pool = scratch_pool}, folded = {.pool = scratch_pool};
-    utf8proc_ssize_t size;
 
-    if (!decompose(&plain, text, len)) {
+    if (!decompose(&plain, text, len, width_mapped)) {
         return NULL;
     }
     fold(&folded, &plain);
-    compose(&folded);
-    /* Writes UTF-8 over the code points; append() always leaves one free for
-     * the NUL. */
-    size = utf8proc_reencode(folded.at, (utf8proc_ssize_t)folded.len, UTF8PROC_STABLE);
-    if (size < 0) {
-        return NULL;
-    }
-    *out_len = (apr_size_t)size;
-    return apr_pstrmemdup(result_pool, (const char *)folded.at, *out_len);
+    return composed(&folded, out_len, result_pool);
 }
 
 static bool is_ascii(const char *text, apr_size_t len)
@@ -287,6 +295,45 @@ bool scim_text_has_control(const char *text, apr_size_t len)
         len -= (apr_size_t)taken;
     }
     return false;
+}
+
+static utf8proc_int32_t space_mapped(utf8proc_int32_t c)
+{
+    return utf8proc_get_property(c)->category == UTF8PROC_CATEGORY_ZS ? ' ' : c;
+}
+
+/* No code point of Unicode has a canonical decomposition with more code points
+ * than twice its bytes: the one copy, to be wiped, has room for all from the
+ * beginning. */
+static const char *opaque_unicode(const char *text, apr_size_t len, apr_size_t *out_len,
+                                  apr_pool_t *result_pool)
+{
+    apr_pool_t *scratch_pool;
+    runes plain = {.room = 2 * len + 2};
+    const char *out = NULL;
+
+    if (apr_pool_create(&scratch_pool, result_pool) != APR_SUCCESS) {
+        return NULL;
+    }
+    plain.pool = scratch_pool;
+    plain.at = apr_palloc(scratch_pool, plain.room * sizeof(*plain.at));
+    if (decompose(&plain, text, len, space_mapped)) {
+        out = composed(&plain, out_len, result_pool);
+    }
+    explicit_bzero(plain.at, plain.room * sizeof(*plain.at));
+    apr_pool_destroy(scratch_pool);
+    return out;
+}
+
+const char *scim_text_prepare_opaque(const char *text, apr_size_t len, apr_size_t *out_len,
+                                     apr_pool_t *result_pool)
+{
+    *out_len = len;
+    if (!len || scim_text_has_control(text, len)) {
+        return NULL;
+    }
+    return is_ascii(text, len) ? apr_pstrmemdup(result_pool, text, len)
+                               : opaque_unicode(text, len, out_len, result_pool);
 }
 
 int scim_text_casecmp(const char *a, const char *b)

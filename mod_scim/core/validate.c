@@ -464,6 +464,22 @@ static const scim_error *put_members(scim_draft *draft, const json_t *value,
     return NULL;
 }
 
+const scim_error *scim_validate_password(const char *text, apr_pool_t *result_pool)
+{
+    apr_size_t len = strlen(text);
+    if (len > SCIM_PASSWORD_MAX) {
+        return scim_error_make(result_pool, SCIM_E_INVALID_VALUE,
+                               "password has %" APR_SIZE_T_FMT " bytes, at most %d are taken",
+                               len, SCIM_PASSWORD_MAX);
+    }
+    if (scim_text_has_control(text, len)) {
+        return scim_error_make(result_pool, SCIM_E_INVALID_VALUE,
+                               "password must not have control characters or bidirectional "
+                               "overrides");
+    }
+    return NULL;
+}
+
 static const scim_error *put_password(scim_draft *draft, const json_t *value,
                                       const scim_attribute *password, const checker *c)
 {
@@ -475,8 +491,8 @@ static const scim_error *put_password(scim_draft *draft, const json_t *value,
     if (!json_is_string(value)) {
         return wrong(&at, "a string", value, c);
     }
-    draft->password = apr_pstrdup(c->pool, json_string_value(value));
-    return NULL;
+    draft->password = json_string_value(value);
+    return scim_validate_password(draft->password, c->pool);
 }
 
 static const scim_error *put_attribute(scim_draft *draft, const json_t *value,

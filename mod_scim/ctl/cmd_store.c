@@ -6,6 +6,9 @@
 
 #include <apr_strings.h>
 
+#include "scim/brake.h"
+#include "scim/resource.h"
+#include "scim/sweep.h"
 #include "scim/tenant.h"
 #include "scim/text.h"
 
@@ -13,6 +16,9 @@
 
 ctl_exit ctl_init(ctl *c)
 {
+    if (c->made) {
+        ctl_audit(c, "store.init", NULL, NULL, NULL);
+    }
     if (c->json) {
         ctl_print_json(json_pack("{s:s, s:b}", "store", c->url, "made", c->made));
     } else if (c->made) {
@@ -25,9 +31,65 @@ ctl_exit ctl_init(ctl *c)
     return CTL_OK;
 }
 
-static const scim_error *list_tenants(scim_view *view, void *baton)
+typedef struct overview {
+    apr_array_header_t *tenants; /* of scim_tenant */
+    apr_array_header_t *pending; /* of scim_pending */
+    apr_array_header_t *braked;  /* of const char *: tenants whose brake is on */
+    bool complete;               /* scimctl knows all that is in the store */
+} overview;
+
+static const scim_error *look(scim_view *view, void *baton)
 {
-    return scim_tenant_list(baton, view);
+    overview *all = baton;
+    int i;
+
+    SCIM_ERR(scim_tenant_list(&all->tenants, view));
+    SCIM_ERR(scim_sweep_list(&all->pending, view));
+    SCIM_ERR(scim_store_complete(&all->complete, view));
+    all->braked = apr_array_make(view->pool, 2, sizeof(const char *));
+    for (i = 0; i < all->tenants->nelts; i++) {
+        const scim_tenant *tenant = &APR_ARRAY_IDX(all->tenants, i, scim_tenant);
+        scim_brake brake;
+
+        SCIM_ERR(scim_brake_read(&brake, view, tenant));
+        if (brake.on) {
+            APR_ARRAY_PUSH(all->braked, const char *) = tenant->name;
+        }
+    }
+    return NULL;
+}
+
+static apr_uint64_t pending_members(const apr_array_header_t *pending)
+{
+    apr_uint64_t members = 0;
+    int i;
+
+    for (i = 0; i < pending->nelts; i++) {
+        members += APR_ARRAY_IDX(pending, i, scim_pending).members;
+    }
+    return members;
+}
+
+static const char *show_pending(const apr_array_header_t *pending, apr_pool_t *pool)
+{
+    return pending->nelts ? apr_psprintf(pool,
+                                         "%" APR_UINT64_T_FMT " members of %d deleted group%s "
+                                         "(scimctl sweep)",
+                                         pending_members(pending), pending->nelts,
+                                         pending->nelts == 1 ? "" : "s")
+                          : "nothing";
+}
+
+static const char *show_braked(const apr_array_header_t *braked, apr_pool_t *pool)
+{
+    const char *names = "";
+    int i;
+
+    for (i = 0; i < braked->nelts; i++) {
+        names = apr_pstrcat(pool, names, i ? ", " : "", APR_ARRAY_IDX(braked, i, const char *),
+                            NULL);
+    }
+    return braked->nelts ? names : "none";
 }
 
 /* "3.2 GiB" */
@@ -50,7 +112,7 @@ static const char *show_number(apr_uint64_t number, apr_pool_t *pool)
 }
 
 /* What it may grow to is not told: the limit is the opener's, not the store's. */
-static void print_stat(const ctl *c, const scim_kv_stat *stat, int tenants)
+static void print_stat(const ctl *c, const scim_kv_stat *stat, const overview *all)
 {
     apr_array_header_t *cells = apr_array_make(c->pool, 18, sizeof(const char *));
     apr_pool_t *pool = c->pool;
@@ -58,21 +120,40 @@ static void print_stat(const ctl *c, const scim_kv_stat *stat, int tenants)
     ctl_add_row(cells, 2, "Store:", c->url);
     ctl_add_row(cells, 2, "Format:", show_number(SCIM_STORE_FORMAT, pool));
     ctl_add_row(cells, 2, "Unicode:", scim_text_unicode_version());
-    ctl_add_row(cells, 2, "Tenants:", show_number((apr_uint64_t)tenants, pool));
+    ctl_add_row(cells, 2, "Tenants:", show_number((apr_uint64_t)all->tenants->nelts, pool));
     ctl_add_row(cells, 2, "Entries:", show_number(stat->entries, pool));
     ctl_add_row(cells, 2, "Used:", show_size(stat->used, pool));
     ctl_add_row(cells, 2,
                 "Readers:", apr_psprintf(pool, "%u of %u", stat->readers, stat->max_readers));
+    ctl_add_row(cells, 2, "Pending:", show_pending(all->pending, pool));
+    ctl_add_row(cells, 2, "Brakes on:", show_braked(all->braked, pool));
     ctl_print_table(cells, 2);
+}
+
+static void print_stat_json(const ctl *c, const scim_kv_stat *stat, const overview *all)
+{
+    json_t *braked = json_array();
+    int i;
+
+    for (i = 0; i < all->braked->nelts; i++) {
+        json_array_append_new(braked, json_string(APR_ARRAY_IDX(all->braked, i, const char *)));
+    }
+    ctl_print_json(json_pack(
+        "{s:s, s:i, s:s, s:i, s:I, s:I, s:I, s:I, s:i, s:I, s:o}", "store", c->url, "format",
+        SCIM_STORE_FORMAT, "unicode", scim_text_unicode_version(), "tenants",
+        all->tenants->nelts, "entries", (json_int_t)stat->entries, "used",
+        (json_int_t)stat->used, "readers", (json_int_t)stat->readers, "maxReaders",
+        (json_int_t)stat->max_readers, "pendingGroups", all->pending->nelts, "pendingMembers",
+        (json_int_t)pending_members(all->pending), "brakes", braked));
 }
 
 ctl_exit ctl_stat(ctl *c)
 {
-    apr_array_header_t *tenants;
-    scim_kv_stat stat;
     const scim_error *err;
+    scim_kv_stat stat;
+    overview all;
 
-    err = scim_store_view(c->store, list_tenants, &tenants, c->pool);
+    err = scim_store_view(c->store, look, &all, c->pool);
     if (!err) {
         err = scim_store_error(c->pool, scim_kv_statistics(scim_store_kv(c->store), &stat),
                                "counting what the store holds");
@@ -81,13 +162,97 @@ ctl_exit ctl_stat(ctl *c)
         return ctl_failed(err);
     }
     if (c->json) {
-        ctl_print_json(json_pack(
-            "{s:s, s:i, s:s, s:i, s:I, s:I, s:I, s:I}", "store", c->url, "format",
-            SCIM_STORE_FORMAT, "unicode", scim_text_unicode_version(), "tenants",
-            tenants->nelts, "entries", (json_int_t)stat.entries, "used", (json_int_t)stat.used,
-            "readers", (json_int_t)stat.readers, "maxReaders", (json_int_t)stat.max_readers));
+        print_stat_json(c, &stat, &all);
     } else {
-        print_stat(c, &stat, tenants->nelts);
+        print_stat(c, &stat, &all);
     }
     return CTL_OK;
+}
+
+/* Sweeping */
+
+typedef struct swept {
+    int groups;
+    apr_int64_t deleted; /* users */
+    apr_int64_t deactivated;
+} swept;
+
+static void count_consequences(swept *total, const apr_array_header_t *consequences)
+{
+    int i;
+
+    for (i = 0; i < consequences->nelts; i++) {
+        if (APR_ARRAY_IDX(consequences, i, scim_consequence).deleted) {
+            total->deleted++;
+        } else {
+            total->deactivated++;
+        }
+    }
+}
+
+static ctl_exit tell_swept(const ctl *c, const swept *total)
+{
+    if (c->json) {
+        ctl_print_json(json_pack("{s:i, s:I, s:I}", "groups", total->groups, "usersDeleted",
+                                 (json_int_t)total->deleted, "usersDeactivated",
+                                 (json_int_t)total->deactivated));
+    } else if (!total->groups) {
+        printf("Nothing was pending.\n");
+    } else {
+        printf("%d deleted group%s swept: %" APR_INT64_T_FMT " users deleted, %" APR_INT64_T_FMT
+               " deactivated.\n",
+               total->groups, total->groups == 1 ? " is" : "s are", total->deleted,
+               total->deactivated);
+    }
+    return CTL_OK;
+}
+
+/* To the end of what is pending; what is added meanwhile, too. */
+static const scim_error *sweep_all(swept *total, ctl *c)
+{
+    bool more = true;
+    apr_pool_t *step;
+
+    apr_pool_create(&step, c->pool);
+    while (more) {
+        apr_array_header_t *consequences =
+            apr_array_make(step, SCIM_SWEEP_STEP, sizeof(scim_consequence));
+
+        SCIM_ERR(scim_sweep(&more, consequences, c->store, apr_time_now(), step));
+        count_consequences(total, consequences);
+        ctl_audit_consequences(c, consequences);
+        apr_pool_clear(step);
+    }
+    return NULL;
+}
+
+/* A user who is deleted by one who does not know all its rows leaves some. */
+static ctl_exit refuse_sweep(void)
+{
+    ctl_complain(
+        "the store has types or indexes of the organisation's own schemas, which scimctl "
+        "does not know; httpd does this itself, with its next writes");
+    return CTL_REFUSED;
+}
+
+ctl_exit ctl_sweep(ctl *c)
+{
+    overview all;
+    swept total = {0};
+    const scim_error *err = scim_store_view(c->store, look, &all, c->pool);
+
+    if (!err && all.pending->nelts) {
+        if (!all.complete) {
+            return refuse_sweep();
+        }
+        total.groups = all.pending->nelts;
+        err = sweep_all(&total, c);
+    }
+    if (err) {
+        return ctl_failed(err);
+    }
+    if (total.groups) {
+        ctl_audit(c, "sweep", NULL, NULL, NULL);
+    }
+    return tell_swept(c, &total);
 }

@@ -17,6 +17,7 @@
 #include "ctl.h"
 
 #define LABEL "Secret Token: "
+#define URL_LABEL "Tenant URL: "
 #define DEFAULT_SCOPES (SCIM_SCOPE_READ | SCIM_SCOPE_WRITE)
 /* Beyond what anyone means; keeps the sum of times within its type. */
 #define LONGEST_LIFE (apr_time_from_sec((apr_time_t)100 * 366 * 86400))
@@ -108,73 +109,90 @@ typedef struct request {
     unsigned int scopes;
     apr_time_t created;
     apr_time_t expires;
+    apr_array_header_t *urls; /* of const char *: where the token is used */
 } request;
 
-/* The JSON text in out; its length, or 0 where it does not fit. */
-static size_t json_text(char *out, size_t room, const char *token, const request *asked)
+/* The JSON text in pool, which is to be wiped; *len its length. */
+static char *json_text(size_t *len, const char *token, const request *asked, apr_pool_t *pool)
 {
-    json_t *secret = json_string(token);
-    json_t *json =
-        json_pack("{s:O, s:s, s:s, s:s, s:o, s:o, s:s}", "token", secret, "tenant",
+    json_t *secret = json_string(token), *urls = json_array(), *json;
+    char *out;
+    int i;
+
+    for (i = 0; i < asked->urls->nelts; i++) {
+        json_array_append_new(urls, json_string(APR_ARRAY_IDX(asked->urls, i, const char *)));
+    }
+    json =
+        json_pack("{s:O, s:O?, s:o, s:s, s:s, s:s, s:o, s:o, s:s}", "token", secret,
+                  "tenantUrl", json_array_get(urls, 0), "tenantUrls", urls, "tenant",
                   asked->tenant, "connection", asked->connection, "scope",
                   show_scopes(asked->scopes), "created", ctl_json_time(asked->created),
                   "expires", ctl_json_time(asked->expires), "hint", token + SCIM_TOKEN_LEN - 4);
-    size_t len = json_dumpb(json, out, room - 1, JSON_INDENT(2));
-
+    *len = json_dumpb(json, NULL, 0, JSON_INDENT(2)) + 1;
+    out = apr_palloc(pool, *len);
+    json_dumpb(json, out, *len, JSON_INDENT(2));
+    out[*len - 1] = '\n';
     OPENSSL_cleanse((char *)json_string_value(secret), json_string_length(secret));
     json_decref(secret);
     json_decref(json);
-    if (len == 0 || len >= room - 1) {
-        return 0;
+    return out;
+}
+
+static char *plain_text(size_t *len, const char *token, const request *asked, apr_pool_t *pool)
+{
+    const char *lines = "";
+    char *out;
+    int i;
+
+    for (i = 0; i < asked->urls->nelts; i++) {
+        lines = apr_pstrcat(pool, lines, URL_LABEL, APR_ARRAY_IDX(asked->urls, i, const char *),
+                            "\n", NULL);
     }
-    out[len] = '\n';
-    return len + 1;
+    out = apr_pstrcat(pool, lines, LABEL, token, "\n", NULL);
+    *len = strlen(out);
+    return out;
 }
 
 /* Past stdio, whose buffer would keep a copy. */
 static bool show_token(const ctl *c, const char *token, const request *asked)
 {
-    char text[1024];
     size_t len;
-    bool shown;
+    char *text = c->json ? json_text(&len, token, asked, c->pool)
+                         : plain_text(&len, token, asked, c->pool);
+    bool shown = write_all(text, len);
 
-    if (c->json) {
-        len = json_text(text, sizeof(text), token, asked);
-    } else {
-        len = (size_t)apr_snprintf(text, sizeof(text), LABEL "%s\n", token);
-    }
-    shown = len && write_all(text, len);
-    OPENSSL_cleanse(text, sizeof(text));
+    OPENSSL_cleanse(text, len);
     return shown;
 }
 
-static ctl_exit read_request(request *out, const ctl *c)
+/* What "create" and "rotate" have in common. */
+static ctl_exit read_request(request *out, ctl *c)
 {
-    const char *scope = c->options[CTL_SCOPE], *expires = c->options[CTL_EXPIRES];
+    const char *expires = c->options[CTL_EXPIRES], *provider = c->options[CTL_FOR];
     apr_interval_time_t life = SCIM_TOKEN_LIFETIME;
     const char *wrong = expires ? parse_life(&life, expires) : NULL;
 
     out->tenant = c->options[CTL_TENANT];
     out->connection = c->options[CTL_CONNECTION];
-    out->scopes = DEFAULT_SCOPES;
     if (!out->tenant || !out->connection) {
-        ctl_complain("token create needs --tenant and --connection");
-        return CTL_USAGE;
-    }
-    if (scope && !parse_scopes(&out->scopes, scope)) {
-        ctl_complain("--scope %s: write read, write or read,write", scope);
+        ctl_complain("token %s needs --tenant and --connection", c->command->sub);
         return CTL_USAGE;
     }
     if (wrong) {
         ctl_complain("--expires %s %s", expires, wrong);
         return CTL_USAGE;
     }
+    if (provider && !ctl_knows_provider(provider)) {
+        ctl_complain("--for %s: write entra, jumpcloud or okta", provider);
+        return CTL_USAGE;
+    }
     out->created = apr_time_now();
     out->expires = life ? out->created + life : 0;
+    out->urls = ctl_tenant_urls(c, out->tenant);
     return CTL_OK;
 }
 
-/* On stderr, so that stdout is the token alone. */
+/* On stderr, so that stdout is the URL and the token alone. */
 static void tell_created(const ctl *c, const request *asked)
 {
     fprintf(stderr,
@@ -185,25 +203,33 @@ static void tell_created(const ctl *c, const request *asked)
     } else {
         fprintf(stderr, "It does not expire.\n");
     }
+    ctl_tell_steps(c->options[CTL_FOR], asked->urls);
 }
 
 /* A token that nobody has seen serves nobody: it goes again. */
+static ctl_exit tell_taken_back(const scim_error *err, int system_error)
+{
+    ctl_complain("cannot write the token to stdout: %s; it %s", strerror(system_error),
+                 err ? "could not be taken back: revoke it by its hint (scimctl token list)"
+                     : "was taken back");
+    return CTL_FAILED;
+}
+
 static ctl_exit take_back(ctl *c, const char *token)
 {
     int err = errno, revoked;
 
-    if (scim_token_revoke_token(&revoked, c->store, token, c->pool)) {
-        ctl_complain("cannot write the token to stdout: %s; it could not be taken back: "
-                     "revoke it by its connection",
-                     strerror(err));
-    } else {
-        ctl_complain("cannot write the token to stdout: %s; it was taken back", strerror(err));
-    }
-    return CTL_FAILED;
+    return tell_taken_back(scim_token_revoke_token(&revoked, c->store, token, c->pool), err);
+}
+
+static const char *hint_of(const char *token)
+{
+    return token + SCIM_TOKEN_LEN - 4;
 }
 
 ctl_exit ctl_token_create(ctl *c)
 {
+    const char *scope = c->options[CTL_SCOPE];
     char token[SCIM_TOKEN_LEN + 1];
     const scim_error *err;
     request asked;
@@ -212,6 +238,11 @@ ctl_exit ctl_token_create(ctl *c)
     if (code != CTL_OK) {
         return code;
     }
+    asked.scopes = DEFAULT_SCOPES;
+    if (scope && !parse_scopes(&asked.scopes, scope)) {
+        ctl_complain("--scope %s: write read, write or read,write", scope);
+        return CTL_USAGE;
+    }
     err = scim_token_create(token, c->store, asked.tenant, asked.connection, asked.scopes,
                             asked.created, asked.expires, c->pool);
     if (err) {
@@ -219,7 +250,89 @@ ctl_exit ctl_token_create(ctl *c)
     } else if (!show_token(c, token, &asked)) {
         code = take_back(c, token);
     } else {
+        ctl_audit(c, "token.create", asked.tenant, asked.connection, hint_of(token));
         tell_created(c, &asked);
+    }
+    OPENSSL_cleanse(token, sizeof(token));
+    return code;
+}
+
+/* Rotating */
+
+/* When the older tokens are to end; 0: as they would have. */
+static ctl_exit read_grace(apr_time_t *until, const ctl *c, apr_time_t now)
+{
+    const char *grace = c->options[CTL_GRACE];
+    apr_interval_time_t life = 0;
+    const char *wrong = grace ? parse_life(&life, grace) : NULL;
+
+    if (wrong) {
+        ctl_complain("--grace %s %s", grace, wrong);
+        return CTL_USAGE;
+    }
+    *until = life ? now + life : 0;
+    return CTL_OK;
+}
+
+static void tell_older(const ctl *c, const request *asked, const scim_rotation *rotation)
+{
+    int i;
+
+    for (i = 0; i < rotation->older->nelts; i++) {
+        const scim_identity *older =
+            &APR_ARRAY_IDX(rotation->older, i, scim_older_token).identity;
+
+        fprintf(stderr, "The older token that ends in %s is good ", older->hint);
+        if (older->expires) {
+            fprintf(stderr, "until %s, or until\n", ctl_show_time(older->expires, c->pool));
+        } else {
+            fprintf(stderr, "until\n");
+        }
+        fprintf(stderr, "    scimctl token revoke --tenant %s --connection %s --hint %s\n",
+                asked->tenant, asked->connection, older->hint);
+    }
+}
+
+static ctl_exit no_token(const request *asked)
+{
+    ctl_complain(
+        "connection %s of tenant %s has no token yet: scimctl token create --tenant %s "
+        "--connection %s",
+        asked->connection, asked->tenant, asked->tenant, asked->connection);
+    return CTL_NOT_FOUND;
+}
+
+ctl_exit ctl_token_rotate(ctl *c)
+{
+    char token[SCIM_TOKEN_LEN + 1];
+    scim_rotation rotation;
+    const scim_error *err;
+    apr_time_t until;
+    request asked;
+    bool made;
+    ctl_exit code = read_request(&asked, c);
+
+    if (code == CTL_OK) {
+        code = read_grace(&until, c, asked.created);
+    }
+    if (code != CTL_OK) {
+        return code;
+    }
+    err = scim_token_rotate(&made, token, &rotation, c->store, asked.tenant, asked.connection,
+                            asked.created, asked.expires, until, c->pool);
+    if (err || !made) {
+        return err ? ctl_failed(err) : no_token(&asked);
+    }
+    asked.scopes = rotation.scopes;
+    if (show_token(c, token, &asked)) {
+        ctl_audit(c, "token.rotate", asked.tenant, asked.connection, hint_of(token));
+        tell_created(c, &asked);
+        tell_older(c, &asked, &rotation);
+    } else {
+        int failed = errno;
+
+        code =
+            tell_taken_back(scim_token_unrotate(c->store, token, &rotation, c->pool), failed);
     }
     OPENSSL_cleanse(token, sizeof(token));
     return code;
@@ -331,12 +444,12 @@ static ssize_t read_stdin(char *out, size_t room)
     return (ssize_t)len;
 }
 
-/* Reads a token into out (room bytes).  The line as "token create" prints it
+/* Reads a token into out (room bytes).  The lines as "token create" prints them
  * will do, so that one can be piped into the other. */
 static bool read_token(char *out, size_t room)
 {
     ssize_t len;
-    char *start = out;
+    char *start;
 
     if (isatty(STDIN_FILENO)) {
         apr_size_t typed = room;
@@ -351,16 +464,17 @@ static bool read_token(char *out, size_t room)
         len--;
     }
     out[len] = '\0';
-    if (!strncmp(out, LABEL, strlen(LABEL))) {
+    start = strstr(out, LABEL);
+    if (start) {
         start += strlen(LABEL);
+        memmove(out, start, strlen(start) + 1);
     }
-    memmove(out, start, strlen(start) + 1);
     return true;
 }
 
 static ctl_exit with_token(ctl *c, ctl_exit (*use)(ctl *c, const char *token))
 {
-    char token[256];
+    char token[4096];
     ctl_exit code;
 
     if (read_token(token, sizeof(token))) {
@@ -373,26 +487,118 @@ static ctl_exit with_token(ctl *c, ctl_exit (*use)(ctl *c, const char *token))
     return code;
 }
 
-static ctl_exit check(ctl *c, const char *token)
+/* Checking */
+
+static ctl_exit malformed(const ctl *c)
 {
-    bool good = scim_token_well_formed(token);
+    if (c->json) {
+        ctl_print_json(json_pack("{s:b, s:b}", "wellFormed", false, "accepted", false));
+    }
+    ctl_complain("this is no token of mod_scim: it is mistyped, cut short or of another kind "
+                 "(mscim_ and 49 letters and digits)");
+    return CTL_REFUSED;
+}
+
+static ctl_exit check_form(ctl *c, const char *token)
+{
+    if (!scim_token_well_formed(token)) {
+        return malformed(c);
+    }
+    if (c->json) {
+        ctl_print_json(json_pack("{s:b}", "wellFormed", true));
+    } else {
+        printf("The token has the right form and checksum.  Whether a store knows it was not "
+               "asked.\n");
+    }
+    return CTL_OK;
+}
+
+typedef struct checking {
+    const char *token;
+    apr_time_t now;
+    scim_token_state state;
+    scim_identity identity;
+} checking;
+
+static const scim_error *find_token(scim_view *view, void *baton)
+{
+    checking *k = baton;
+
+    return scim_token_find(&k->state, &k->identity, view, k->token, k->now);
+}
+
+static ctl_exit unknown(const ctl *c)
+{
+    if (c->json) {
+        ctl_print_json(json_pack("{s:b, s:s, s:b}", "wellFormed", true, "state", "unknown",
+                                 "accepted", false));
+    }
+    ctl_complain("the store does not know this token: it was revoked, or is another store's");
+    return CTL_NOT_FOUND;
+}
+
+static void print_checked(const ctl *c, const checking *k)
+{
+    apr_array_header_t *cells = apr_array_make(c->pool, 12, sizeof(const char *));
+    const scim_identity *token = &k->identity;
+
+    ctl_add_row(cells, 2, "State:", state_of(token, k->now));
+    ctl_add_row(cells, 2, "Tenant:",
+                apr_pstrcat(c->pool, token->tenant.name,
+                            token->tenant.suspended ? " (suspended)" : "", NULL));
+    ctl_add_row(cells, 2, "Connection:", token->connection);
+    ctl_add_row(cells, 2, "Scope:", show_scopes(token->scopes));
+    ctl_add_row(cells, 2, "Created:", ctl_show_time(token->created, c->pool));
+    ctl_add_row(cells, 2, "Expires:", ctl_show_time(token->expires, c->pool));
+    ctl_print_table(cells, 2);
+}
+
+static ctl_exit tell_checked(const ctl *c, const checking *k)
+{
+    const scim_tenant *tenant = &k->identity.tenant;
+    bool expired = k->state == SCIM_TOKEN_EXPIRED;
+    bool accepted = !expired && !tenant->suspended;
+    json_t *json;
 
     if (c->json) {
-        ctl_print_json(json_pack("{s:b}", "wellFormed", good));
-    } else if (good) {
-        printf("The token has the right form and checksum. "
-               "Whether a store knows it was not asked.\n");
+        json = json_pack("{s:b, s:b, s:s, s:s}", "wellFormed", true, "accepted", accepted,
+                         "tenant", tenant->name, "tenantState",
+                         tenant->suspended ? "suspended" : "active");
+        json_object_update_new(json, json_of(&k->identity, k->now));
+        ctl_print_json(json);
+    } else {
+        print_checked(c, k);
     }
-    if (!good) {
-        ctl_complain("this is no token of mod_scim: it is mistyped, cut short or of another "
-                     "kind (mscim_ and 49 letters and digits)");
+    if (expired) {
+        ctl_complain("the token has expired: scimctl token rotate --tenant %s --connection %s "
+                     "makes another",
+                     tenant->name, k->identity.connection);
+    } else if (!accepted) {
+        ctl_complain("the token is answered 403 while its tenant is suspended: scimctl tenant "
+                     "resume %s",
+                     tenant->name);
     }
-    return good ? CTL_OK : CTL_REFUSED;
+    return accepted ? CTL_OK : CTL_REFUSED;
+}
+
+static ctl_exit check(ctl *c, const char *token)
+{
+    checking k = {.token = token, .now = apr_time_now()};
+    const scim_error *err;
+
+    if (!scim_token_well_formed(token)) {
+        return malformed(c);
+    }
+    err = scim_store_view(c->store, find_token, &k, c->pool);
+    if (err) {
+        return ctl_failed(err);
+    }
+    return k.state == SCIM_TOKEN_UNKNOWN ? unknown(c) : tell_checked(c, &k);
 }
 
 ctl_exit ctl_token_check(ctl *c)
 {
-    return with_token(c, check);
+    return with_token(c, c->options[CTL_FORM] ? check_form : check);
 }
 
 /* Revoking */
@@ -416,7 +622,9 @@ static ctl_exit revoke_shown(ctl *c, const char *token)
     if (err) {
         return ctl_failed(err);
     }
-    if (!revoked) {
+    if (revoked) {
+        ctl_audit(c, "token.revoke", NULL, NULL, hint_of(token));
+    } else {
         ctl_complain("the store does not know this token; it may have been revoked before");
     }
     return tell_revoked(c, revoked);
@@ -438,7 +646,9 @@ static ctl_exit revoke_named(ctl *c)
     if (err) {
         return ctl_failed(err);
     }
-    if (!revoked) {
+    if (revoked) {
+        ctl_audit(c, "token.revoke", tenant, connection, hint);
+    } else {
         ctl_complain("connection %s of tenant %s has no token%s%s; scimctl token list "
                      "--tenant %s shows what there is",
                      connection, tenant, hint ? " that ends in " : "", hint ? hint : "",

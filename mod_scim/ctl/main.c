@@ -21,7 +21,8 @@
 #include "ctl.h"
 
 #define BIT(option) (1u << (option))
-#define OF_EVERY_COMMAND (BIT(CTL_STORE) | BIT(CTL_JSON) | BIT(CTL_HELP) | BIT(CTL_VERSION))
+#define OF_EVERY_COMMAND \
+    (BIT(CTL_STORE) | BIT(CTL_AUDIT_LOG) | BIT(CTL_JSON) | BIT(CTL_HELP) | BIT(CTL_VERSION))
 
 static const ctl_command commands[] = {
     {"init", NULL, CTL_CREATE, BIT(CTL_OWNER), "[--owner USER]", 0,
@@ -32,20 +33,67 @@ static const ctl_command commands[] = {
      ctl_init},
     {"stat", NULL, CTL_READ, 0, "", 0, "what the store holds and how full it is",
      "Shows the store's format, its number of tenants and entries, the space it\n"
-     "uses, and how many views of it are open in all processes.",
+     "uses, and how many views of it are open in all processes; how many members of\n"
+     "deleted groups are still to follow them (sweep); and the tenants whose brake on\n"
+     "mass deletion is on (tenant release).",
      ctl_stat},
+    {"verify", NULL, CTL_READ, BIT(CTL_TENANT), "[--tenant T]", 0,
+     "check that nothing in the store is damaged",
+     "Reads the whole store, or all that belongs to one tenant, while httpd writes:\n"
+     "the checksum of every value, that records, indexes, references and memberships\n"
+     "agree with each other, and that all counters are right.  What belongs to\n"
+     "schemas and resource types of the organisation, which scimctl does not know, is\n"
+     "counted as not checked.  Exit code 5 where anything is found.",
+     ctl_verify},
+    {"sweep", NULL, CTL_WRITE, 0, "", 0, "finish the deletion of large groups now",
+     "The members of a large group that was deleted follow it in steps, as\n"
+     "SCIMOnGroupDelete says, made by httpd with its next writes.  This does all that is\n"
+     "left.  Authorization treats them as swept already.",
+     ctl_sweep},
+    {"policy", NULL, CTL_READ, BIT(CTL_TENANT), "[--tenant T]", 0,
+     "show what applies to a tenant's groups and users",
+     "Prints the policy of a tenant as the directives that make it; without --tenant\n"
+     "that of the tenants to come, and of each tenant that has another.  httpd writes\n"
+     "it into the store when it starts.",
+     ctl_policy},
     {"tenant", "create", CTL_WRITE, 0, "NAME", 1, "make a tenant, one organisation's directory",
      "NAME is 1 to 64 of A-Z a-z 0-9 . _ - and cannot be changed.", ctl_tenant_create},
-    {"tenant", "list", CTL_READ, 0, "", 0, "show the tenants", "Shows the tenants by name.",
+    {"tenant", "list", CTL_READ, 0, "", 0, "show the tenants",
+     "Shows the tenants by name, whether they are suspended, and whether their brake on\n"
+     "mass deletion is on.",
      ctl_tenant_list},
+    {"tenant", "suspend", CTL_WRITE, 0, "NAME", 1, "turn the provisioning of a tenant off",
+     "The identity providers of the tenant are answered 403: provisioning is not\n"
+     "enabled for this organisation.  Nothing is lost, and those who were provisioned\n"
+     "come in as before.",
+     ctl_tenant_suspend},
+    {"tenant", "resume", CTL_WRITE, 0, "NAME", 1, "turn it on again",
+     "The identity providers of the tenant are answered as before it was suspended.",
+     ctl_tenant_resume},
+    {"tenant", "release", CTL_WRITE, 0, "NAME", 1, "let go the brake on mass deletion",
+     "Where more users were to be deleted or deactivated in an hour than SCIMDeleteLimit\n"
+     "allows, all such changes are answered 429 until this: they may go on then, and are\n"
+     "counted from zero.",
+     ctl_tenant_release},
     {"token", "create", CTL_WRITE,
-     BIT(CTL_TENANT) | BIT(CTL_CONNECTION) | BIT(CTL_SCOPE) | BIT(CTL_EXPIRES),
-     "--tenant T --connection C [--scope read|write|read,write] [--expires TIME]", 0,
-     "make a token for an identity provider's connection",
-     "Prints one line, \"Secret Token: mscim_...\", once: the store keeps only the\n"
-     "token's hash.  A connection may have several tokens at a time: make the new\n"
-     "one, put it in place, then revoke the old one.",
+     BIT(CTL_TENANT) | BIT(CTL_CONNECTION) | BIT(CTL_SCOPE) | BIT(CTL_EXPIRES) | BIT(CTL_FOR),
+     "--tenant T --connection C [--scope read|write|read,write] [--expires TIME]\n"
+     "           [--for entra|jumpcloud|okta]",
+     0, "make a token for an identity provider's connection",
+     "Prints \"Tenant URL: https://...\", a line for each URL that httpd serves the\n"
+     "tenant at, and \"Secret Token: mscim_...\", once: the store keeps only the token's\n"
+     "hash.  --for says where to type them in.  A connection may have several tokens\n"
+     "at a time, see token rotate.",
      ctl_token_create},
+    {"token", "rotate", CTL_WRITE,
+     BIT(CTL_TENANT) | BIT(CTL_CONNECTION) | BIT(CTL_GRACE) | BIT(CTL_EXPIRES) | BIT(CTL_FOR),
+     "--tenant T --connection C [--grace TIME] [--expires TIME]\n"
+     "           [--for entra|jumpcloud|okta]",
+     0, "make the next token of a connection",
+     "Prints a new token as token create does, with the scope of the connection's newest\n"
+     "one.  The older ones stay good, for the time of --grace at most, so that no request\n"
+     "fails until the new one is in place; then revoke them.",
+     ctl_token_rotate},
     {"token", "list", CTL_READ, BIT(CTL_TENANT), "--tenant T", 0, "show the tokens of a tenant",
      "Shows connection, hint (the last four characters), scope, state and times\n"
      "of each token, never the token.",
@@ -57,10 +105,22 @@ static const ctl_command commands[] = {
      "Revokes all tokens of a connection, the one that ends in XXXX, or, with -i,\n"
      "the one that is read from stdin.  It holds for the next request.",
      ctl_token_revoke},
-    {"token", "check", CTL_NOTHING, 0, "", 0, "check form and checksum of a token on stdin",
-     "Reads a token from stdin and says whether it was copied whole.  No store is\n"
-     "asked: the token may be unknown, expired or revoked.",
+    {"token", "check", CTL_READ, BIT(CTL_FORM), "[--form]", 0,
+     "say whether a token on stdin would be accepted",
+     "Reads a token from stdin and says whose it is, what it may and until when.  Exit\n"
+     "code 0 where it would be accepted now, 3 where the store does not know it, 4 where\n"
+     "it is no whole token, has expired, or its tenant is suspended.  With --form no store\n"
+     "is asked, only whether it was copied whole.",
      ctl_token_check},
+    {"group", "list", CTL_READ, BIT(CTL_TENANT), "--tenant T", 0, "show the groups of a tenant",
+     "Shows name, number of members, and the role that the group gives by SCIMRole:\n"
+     "- where it gives none, unsupported where SCIMCustomGroups ignores it.",
+     ctl_group_list},
+    {"user", "show", CTL_READ, BIT(CTL_TENANT), "--tenant T NAME", 1,
+     "show what a user may, as authorization sees it",
+     "Shows the user of that userName: its id, whether it is active, and the groups and\n"
+     "roles that it has, directly or through other groups.",
+     ctl_user_show},
 };
 
 #define COMMANDS_COUNT (sizeof(commands) / sizeof(commands[0]))
@@ -73,6 +133,7 @@ static const struct {
     const char *text;
 } options[CTL_OPTIONS] = {
     [CTL_STORE] = {"store", 0, "URL", false, "the store, lmdb:PATH of its directory"},
+    [CTL_AUDIT_LOG] = {"audit-log", 0, "FILE", false, "where each change adds a line of JSON"},
     [CTL_JSON] = {"json", 0, NULL, false, "print JSON"},
     [CTL_HELP] = {"help", 'h', NULL, false, "print this help"},
     [CTL_VERSION] = {"version", 0, NULL, false, "print the versions that matter"},
@@ -83,8 +144,12 @@ static const struct {
     [CTL_SCOPE] = {"scope", 0, "S", false, "read, write or read,write (read,write)"},
     [CTL_EXPIRES] = {"expires", 0, "TIME", false,
                      "when it ends: never, or a number and d, h, min or s (365d)"},
+    [CTL_GRACE] = {"grace", 0, "TIME", false,
+                   "how long older tokens stay good, a time as that of --expires"},
+    [CTL_FOR] = {"for", 0, "IDP", false, "say where to type it in: entra, jumpcloud or okta"},
     [CTL_HINT] = {"hint", 0, "XXXX", false, "the last four characters of the token"},
     [CTL_STDIN] = {"stdin", 'i', NULL, false, "read the token from stdin"},
+    [CTL_FORM] = {"form", 0, NULL, false, "check form and checksum only, without a store"},
 };
 
 /* Help */
@@ -143,10 +208,11 @@ static void print_overview(const char *noun, apr_pool_t *pool)
     print_options(OF_EVERY_COMMAND);
     printf("\nThe store is that of --store, else of the environment's SCIM_STORE, else\n"
            "%s.  Run by root, scimctl becomes the owner of the\n"
-           "store's directory first.\n\n"
+           "store's directory first.  The audit log is that of --audit-log, else of\n"
+           "SCIM_AUDIT_LOG, else there is none; it is opened before that.\n\n"
            "Exit codes: 0 done; 1 the command line is wrong; 2 the store cannot be opened;\n"
            "3 what was named is not there; 4 refused: it exists already or is not\n"
-           "acceptable; 5 the store is busy or full, or another error.\n",
+           "acceptable; 5 the store is busy, full or damaged, or another error.\n",
            CTL_DEFAULT_STORE);
 }
 
@@ -360,8 +426,11 @@ static ctl_exit run(ctl *c)
 
     c->url = store_url(c);
     c->json = c->options[CTL_JSON] != NULL;
-    if (c->command->needs != CTL_NOTHING) {
-        code = ctl_become_owner(c);
+    if (c->command->needs != CTL_NOTHING && !c->options[CTL_FORM]) {
+        code = ctl_audit_open(c);
+        if (code == CTL_OK) {
+            code = ctl_become_owner(c);
+        }
         if (code == CTL_OK) {
             code = open_store(c);
         }

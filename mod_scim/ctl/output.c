@@ -87,31 +87,55 @@ void ctl_add_row(apr_array_header_t *cells, int columns, ...)
     va_end(args);
 }
 
-static int width_of(const apr_array_header_t *cells, int columns, int column)
+/* What an identity provider sent is not to steer the terminal. */
+void ctl_print_text(const char *text)
+{
+    for (; *text; text++) {
+        putchar((unsigned char)*text < 0x20 || *text == 0x7f ? '?' : *text);
+    }
+}
+
+/* Characters, as far as each takes one column. */
+static size_t columns_of(const char *text)
+{
+    size_t count = 0;
+
+    for (; *text; text++) {
+        count += ((unsigned char)*text & 0xc0) != 0x80;
+    }
+    return count;
+}
+
+static size_t width_of(const apr_array_header_t *cells, int columns, int column)
 {
     size_t widest = 0;
     int i;
 
     for (i = column; i < cells->nelts; i += columns) {
-        size_t len = strlen(APR_ARRAY_IDX(cells, i, const char *));
+        size_t len = columns_of(APR_ARRAY_IDX(cells, i, const char *));
 
         widest = len > widest ? len : widest;
     }
-    return (int)widest;
+    return widest;
 }
 
 void ctl_print_table(const apr_array_header_t *cells, int columns)
 {
+    size_t widths[16];
     int i;
 
+    for (i = 0; i < columns; i++) {
+        widths[i] = width_of(cells, columns, i);
+    }
     for (i = 0; i < cells->nelts; i++) {
         const char *cell = APR_ARRAY_IDX(cells, i, const char *);
         int column = i % columns;
 
+        ctl_print_text(cell);
         if (column == columns - 1) {
-            printf("%s\n", cell);
+            putchar('\n');
         } else {
-            printf("%-*s  ", width_of(cells, columns, column), cell);
+            printf("%*s", (int)(widths[column] - columns_of(cell)) + 2, "");
         }
     }
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Who asks: TLS, the bearer token, and the one route that needs none.
+ * Who asks: TLS, the bearer token, and the one route that needs none.  Whom
+ * another authentication knows is connection.c's.
  *
  * Authentication is httpd's: AuthType Bearer and a Require line in the
  * endpoint's Location bring the request here.  Whatever they say, io.c
@@ -69,8 +70,12 @@ static bool transport_allowed(request_rec *r, const scim_state *state)
 
 int mod_scim_check_transport(request_rec *r)
 {
-    const scim_state *state = mod_scim_state(r);
+    scim_state *state = mod_scim_state(r);
 
+    if (state) {
+        /* <If> sections were not read yet when the URL was. */
+        state->conf = mod_scim_endpoint(r);
+    }
     if (!state || transport_allowed(r, state)) {
         return DECLINED;
     }
@@ -143,12 +148,13 @@ static const scim_error *check_token(scim_view *view, void *baton)
     return scim_token_find(&check->state, check->identity, view, check->token, check->now);
 }
 
-/* The tenant that the endpoint is pinned to; NULL: to none. "" where the
- * expression fails, which is the name of no tenant. */
-static const char *pinned_tenant(request_rec *r, const scim_state *state)
+/* The tenant that the configuration names; NULL: none. "" where the expression
+ * fails, which is the name of no tenant. */
+static const char *pinned_tenant(request_rec *r)
 {
-    ap_expr_info_t *pin =
-        state->conf.tenant ? state->conf.tenant : mod_scim_server(r->server)->tenant;
+    const scim_state *state = mod_scim_state(r);
+    ap_expr_info_t *here = state ? state->conf.tenant : mod_scim_endpoint(r).tenant;
+    ap_expr_info_t *pin = here ? here : mod_scim_server(r->server)->tenant;
     const char *err = NULL, *name;
 
     if (!pin) {
@@ -162,32 +168,50 @@ static const char *pinned_tenant(request_rec *r, const scim_state *state)
     return name;
 }
 
-const char *mod_scim_tenant(request_rec *r, const scim_state *state)
+const char *mod_scim_tenant(request_rec *r)
 {
-    const char *name = pinned_tenant(r, state);
+    const char *name = pinned_tenant(r);
 
     return name ? name : "default";
 }
 
-static bool other_tenant(request_rec *r, const scim_state *state, const scim_identity *identity)
+static bool other_tenant(request_rec *r, const scim_identity *identity)
 {
-    const char *name = pinned_tenant(r, state);
+    const char *name = pinned_tenant(r);
 
     return name && strcmp(name, identity->tenant.name) != 0;
 }
 
-static int accept_identity(request_rec *r, scim_state *state, const scim_identity *identity)
+const scim_error *mod_scim_no_store(const request_rec *r)
+{
+    return scim_error_make(r->pool, SCIM_E_UNAVAILABLE,
+                           "The directory is not available; try again later");
+}
+
+const scim_error *mod_scim_admit(request_rec *r, scim_state *state,
+                                 const scim_identity *identity, const char *who)
 {
     apr_table_setn(r->notes, "scim-tenant", identity->tenant.name);
     apr_table_setn(r->notes, "scim-connection", identity->connection);
     if (identity->tenant.suspended) {
-        return mod_scim_refuse(r, scim_error_make(r->pool, SCIM_E_FORBIDDEN,
-                                                  "Provisioning is not enabled for this "
-                                                  "organisation; ask its administrator"));
+        return scim_error_make(r->pool, SCIM_E_FORBIDDEN,
+                               "Provisioning is not enabled for this organisation; ask its "
+                               "administrator");
     }
-    r->user = apr_pstrdup(r->pool, identity->connection);
-    r->ap_auth_type = (char *)"Bearer";
+    SCIM_ERR(mod_scim_count(r, state, who));
     state->identity = identity;
+    return NULL;
+}
+
+static int accept_token(request_rec *r, scim_state *state, const token_check *check)
+{
+    const scim_error *err = mod_scim_admit(r, state, check->identity, check->token);
+
+    if (err) {
+        return mod_scim_refuse(r, err);
+    }
+    r->user = apr_pstrdup(r->pool, check->identity->connection);
+    r->ap_auth_type = (char *)"Bearer";
     return OK;
 }
 
@@ -200,6 +224,19 @@ static int unknown_token(request_rec *r, const char *token)
                             : "This is no whole token: copy the Secret Token again, all of it "
                               "(mscim_ and 49 letters and digits), without quotes and without "
                               "\"Bearer\"");
+}
+
+/* Nothing that is a bearer token came. */
+static int no_token(request_rec *r, scim_state *state)
+{
+    int rc = apr_table_get(r->headers_in, "Authorization") ? DECLINED
+                                                           : mod_scim_map_request(r, state);
+
+    return rc != DECLINED
+               ? rc
+               : unauthorized(r, NULL,
+                              "This endpoint asks for a bearer token: send the Secret Token as "
+                              "\"Authorization: Bearer ...\"");
 }
 
 /* More than one Authorization header arrives joined by a comma, which no
@@ -217,25 +254,21 @@ int mod_scim_check_authn(request_rec *r)
         return DECLINED;
     }
     if (!check.token) {
-        return unauthorized(r, NULL,
-                            "This endpoint asks for a bearer token: send the Secret Token as "
-                            "\"Authorization: Bearer ...\"");
+        return no_token(r, state);
     }
     if (!store) {
-        return mod_scim_refuse(r, scim_error_make(r->pool, SCIM_E_UNAVAILABLE,
-                                                  "The directory is not available; try again "
-                                                  "later"));
+        return mod_scim_refuse(r, mod_scim_no_store(r));
     }
     err = scim_store_view(store, check_token, &check, r->pool);
     if (err) {
         return mod_scim_refuse(r, err);
     }
-    if (check.state != SCIM_TOKEN_UNKNOWN && other_tenant(r, state, check.identity)) {
+    if (check.state != SCIM_TOKEN_UNKNOWN && other_tenant(r, check.identity)) {
         check.state = SCIM_TOKEN_UNKNOWN;
     }
     switch (check.state) {
     case SCIM_TOKEN_VALID:
-        return accept_identity(r, state, check.identity);
+        return accept_token(r, state, &check);
     case SCIM_TOKEN_EXPIRED:
         apr_table_setn(r->notes, "scim-tenant", check.identity->tenant.name);
         apr_table_setn(r->notes, "scim-connection", check.identity->connection);
@@ -247,14 +280,23 @@ int mod_scim_check_authn(request_rec *r)
     }
 }
 
-/* httpd's own line would tell the administrator neither which endpoint it is
- * nor what is missing. */
+/* Where SCIMConnection is to tell who asks, it does.  Else httpd's own line would
+ * tell the administrator neither which endpoint it is nor what is missing. */
 int mod_scim_nobody_asks(request_rec *r)
 {
-    const scim_state *state = mod_scim_state(r);
+    scim_state *state = mod_scim_state(r);
 
     if (!state) {
         return DECLINED;
+    }
+    if (state->conf.connection && !mod_scim_asks_otherwise(r)) {
+        int rc = mod_scim_map_request(r, state);
+
+        return rc != DECLINED ? rc
+                              : unauthorized(r, NULL,
+                                             "Nobody is mapped to a connection here: this "
+                                             "endpoint knows its clients by a certificate, or "
+                                             "by what else its SCIMConnection names");
     }
     ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
                   SCIMLOG(1103) "the endpoint %s has no AuthType Bearer: add AuthType Bearer, "

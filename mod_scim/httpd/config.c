@@ -191,8 +191,8 @@ static const char *set_word(cmd_parms *cmd, const char *arg, const char *const *
             return NULL;
         }
         if (i) {
-            list = apr_pstrcat(cmd->temp_pool, list, words[i + 1] ? ", " : " or ", words[i],
-                               NULL);
+            list =
+                apr_pstrcat(cmd->temp_pool, list, words[i + 1] ? ", " : " or ", words[i], NULL);
         }
     }
     return wrong(cmd, arg, list);
@@ -383,10 +383,11 @@ static const char *cmd_delete_limit(cmd_parms *cmd, void *dir, const char *arg)
     static const char *const units[] = {"h", NULL};
     apr_int64_t number = 0;
     int unit;
-    const char *err = ap_cstr_casecmp(arg, "off")
-                          ? set_rate(cmd, arg, units, "Off, nor a number of users in an hour (500/h)",
-                                     &number, &unit)
-                          : NULL;
+    const char *err =
+        ap_cstr_casecmp(arg, "off")
+            ? set_rate(cmd, arg, units, "Off, nor a number of users in an hour (500/h)",
+                       &number, &unit)
+            : NULL;
 
     if (!err) {
         policy_of(cmd)->delete_limit = number;
@@ -606,6 +607,7 @@ static const char *cmd_base_path(cmd_parms *cmd, void *dir, const char *arg)
     if (!err && *arg != '/') {
         err = wrong(cmd, arg, "a path that begins with /");
     }
+    conf->base_path_text = arg;
     return err ? err : set_expr(cmd, arg, AP_EXPR_FLAG_STRING_RESULT, &conf->base_path);
 }
 
@@ -626,6 +628,7 @@ static const char *cmd_base_url(cmd_parms *cmd, void *dir, const char *arg)
 
 static const char *cmd_tenant(cmd_parms *cmd, void *dir, const char *arg)
 {
+    scim_server_config *server = mod_scim_server(cmd->server);
     scim_dir_config *conf = dir;
 
     if (!ap_strchr_c(arg, '%') && !scim_tenant_name_valid(arg)) {
@@ -633,8 +636,12 @@ static const char *cmd_tenant(cmd_parms *cmd, void *dir, const char *arg)
                      "the name of a tenant (1 to 64 of A-Z a-z 0-9 . _ -), "
                      "nor an expression");
     }
-    return set_expr(cmd, arg, AP_EXPR_FLAG_STRING_RESULT,
-                    cmd->path ? &conf->tenant : &mod_scim_server(cmd->server)->tenant);
+    if (cmd->path) {
+        conf->tenant_text = arg;
+        return set_expr(cmd, arg, AP_EXPR_FLAG_STRING_RESULT, &conf->tenant);
+    }
+    server->tenant_text = arg;
+    return set_expr(cmd, arg, AP_EXPR_FLAG_STRING_RESULT, &server->tenant);
 }
 
 static const char *cmd_profile(cmd_parms *cmd, void *dir, const char *arg)
@@ -713,9 +720,17 @@ static const char *cmd_connection(cmd_parms *cmd, void *dir, const char *arg,
     int word = 2;
     const char *err = scopes ? set_word(cmd, scopes, words, &word) : NULL;
 
+    conf->connection_fixed = !ap_strchr_c(arg, '%');
+    if (!err && conf->connection_fixed && !scim_tenant_name_valid(arg)) {
+        return wrong(cmd, arg,
+                     "the name of a connection (1 to 64 of A-Z a-z 0-9 . _ -), nor an "
+                     "expression");
+    }
     conf->connection_scopes = word + 1;
     return err ? err : set_expr(cmd, arg, AP_EXPR_FLAG_STRING_RESULT, &conf->connection);
 }
+
+#define RATE_BURST_MAX 1000000
 
 static const char *cmd_rate_limit(cmd_parms *cmd, void *dir, const char *arg, const char *burst)
 {
@@ -737,24 +752,43 @@ static const char *cmd_rate_limit(cmd_parms *cmd, void *dir, const char *arg, co
     }
     conf->rate_interval = times[unit] / number;
     conf->rate_burst = number;
-    if (burst && strncmp(burst, "burst=", 6)) {
-        return wrong(cmd, burst, "burst=NUMBER");
+    if (burst &&
+        (strncmp(burst, "burst=", 6) || set_number(cmd, burst + 6, 1, &conf->rate_burst) ||
+         conf->rate_burst > RATE_BURST_MAX)) {
+        return wrong(cmd, burst,
+                     "burst=NUMBER, of at least 1 and at most " APR_STRINGIFY(RATE_BURST_MAX));
     }
-    return burst ? set_number(cmd, burst + 6, 1, &conf->rate_burst) : NULL;
+    return NULL;
 }
 
-/* In the order of scim_user_attribute. */
+/* In the order of scim_subject_by. */
+static const char *const attribute_names[] = {"userName", "externalId", "emails.value", "id",
+                                              NULL};
+
+const char *mod_scim_attribute_name(scim_subject_by by)
+{
+    return attribute_names[by];
+}
+
 static const char *cmd_user_attribute(cmd_parms *cmd, void *dir, const char *arg)
 {
-    static const char *const words[] = {"userName", "externalId", "emails.value", "id", NULL};
-
-    return set_word(cmd, arg, words, &((scim_dir_config *)dir)->user_attribute);
+    return set_word(cmd, arg, attribute_names, &((scim_dir_config *)dir)->user_attribute);
 }
 
-static void add_consumer(cmd_parms *cmd, const char *what)
+void mod_scim_add_consumer(cmd_parms *cmd, const char *what)
 {
-    scim_line *line = apr_array_push(mod_scim_server(cmd->server)->consumers);
+    scim_server_config *conf = mod_scim_server(cmd->server);
+    scim_line *line;
 
+    if (cmd->pool == cmd->temp_pool) {
+        return; /* as httpd itself tells an .htaccess from the configuration */
+    }
+    /* A virtual host has none before it has a directive of this module. */
+    if (!conf) {
+        conf = mod_scim_create_server(cmd->pool, cmd->server);
+        ap_set_module_config(cmd->server->module_config, &scim_module, conf);
+    }
+    line = apr_array_push(conf->consumers);
     line->what = what;
     line->file = cmd->directive->filename;
     line->line = cmd->directive->line_num;
@@ -766,7 +800,7 @@ static const char *cmd_export(cmd_parms *cmd, void *dir, const char *arg)
     const char *err = set_flag(cmd, arg, &conf->export);
 
     if (!err && conf->export) {
-        add_consumer(cmd, "SCIMExport On");
+        mod_scim_add_consumer(cmd, "SCIMExport On");
     }
     return err;
 }
@@ -848,6 +882,7 @@ const command_rec mod_scim_commands[] = {
                    "requests of one token in a time, 100/s burst=200, or Off"),
     AP_INIT_TAKE1("SCIMUserAttribute", cmd_user_attribute, NULL, RSRC_CONF | ACCESS_CONF,
                   "what REMOTE_USER is: userName, externalId, emails.value or id (userName)"),
-    AP_INIT_TAKE1("SCIMExport", cmd_export, NULL, RSRC_CONF | ACCESS_CONF,
-                  "On: SCIM_USERNAME, SCIM_GROUPS and others tell applications of the user (Off)"),
+    AP_INIT_TAKE1(
+        "SCIMExport", cmd_export, NULL, RSRC_CONF | ACCESS_CONF,
+        "On: SCIM_USERNAME, SCIM_GROUPS and others tell applications of the user (Off)"),
     {NULL}};

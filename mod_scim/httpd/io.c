@@ -104,6 +104,14 @@ static int send_error(request_rec *r, const scim_error *error)
     return DONE;
 }
 
+/* Nobody waits for the body of a request that is refused. */
+static void drop_body(request_rec *r)
+{
+    if (ap_request_has_body(r)) {
+        r->connection->keepalive = AP_CONN_CLOSE;
+    }
+}
+
 int mod_scim_refuse(request_rec *r, const scim_error *error)
 {
     /* A subrequest only asks what would become of a request: an answer to it
@@ -112,10 +120,7 @@ int mod_scim_refuse(request_rec *r, const scim_error *error)
         return error->status;
     }
     mod_scim_state(r)->answered = true;
-    /* Nobody waits for the body of a request that is refused. */
-    if (ap_request_has_body(r)) {
-        r->connection->keepalive = AP_CONN_CLOSE;
-    }
+    drop_body(r);
     /* mod_headers and others have something to say to every error. */
     ap_run_insert_error_filter(r);
     return send_error(r, error);
@@ -150,7 +155,8 @@ static apr_int64_t body_limit(request_rec *r, const scim_state *state)
 }
 
 /* A growing buffer in the request's pool, doubled, so that a body of any size
- * costs at most three times itself. */
+ * costs at most three times itself.  Wiped when it has served: there may be a
+ * password in it. */
 typedef struct body_buffer {
     char *bytes;
     apr_size_t len;
@@ -168,6 +174,7 @@ static void append(body_buffer *body, const char *data, apr_size_t len, apr_pool
         bytes = apr_palloc(pool, body->room);
         if (body->len) {
             memcpy(bytes, body->bytes, body->len);
+            explicit_bzero(body->bytes, body->len);
         }
         body->bytes = bytes;
     }
@@ -286,7 +293,7 @@ static void fill_call(scim_call *call, request_rec *r, scim_state *state, scim_w
     if (!state->identity && r->user && r->ap_auth_type &&
         ap_cstr_casecmp(r->ap_auth_type, "Bearer")) {
         call->person = r->user;
-        call->person_tenant = mod_scim_tenant(r, state);
+        call->person_tenant = mod_scim_tenant(r);
     }
     call->wire = wire;
     call->store = server->store;
@@ -299,7 +306,7 @@ static void fill_call(scim_call *call, request_rec *r, scim_state *state, scim_w
 static void note_scope(request_rec *r, const scim_call *call, const scim_reply *reply)
 {
     if (reply->status == HTTP_FORBIDDEN && call->identity && call->target.route &&
-        !(call->identity->scopes & call->target.route->scope)) {
+        !mod_scim_asks_otherwise(r) && !(call->identity->scopes & call->target.route->scope)) {
         apr_table_setn(r->headers_out, "WWW-Authenticate",
                        mod_scim_challenge(r, "insufficient_scope"));
     }
@@ -311,12 +318,19 @@ static void note_scope(request_rec *r, const scim_call *call, const scim_reply *
 int mod_scim_handler(request_rec *r)
 {
     scim_state *state = mod_scim_state(r);
+    const scim_error *err;
     scim_call call;
     scim_reply reply;
     scim_wire wire;
 
     if (!state || !r->handler || strcmp(r->handler, SCIM_HANDLER)) {
         return DECLINED;
+    }
+    err = mod_scim_map_user(r, state);
+    if (err) {
+        drop_body(r);
+        send_error(r, err);
+        return OK;
     }
     fill_call(&call, r, state, &wire);
     if (wants_body(&call)) {
@@ -332,7 +346,17 @@ int mod_scim_handler(request_rec *r)
                                     "\"AuthType Bearer\" and \"Require valid-user\"");
     }
     scim_service_answer(&reply, &call, r->pool);
+    if (reply.warning) {
+        ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r,
+                      SCIMLOG(1204) "members of a deleted group are still to be treated, and "
+                                    "could not be now: %s",
+                      reply.warning);
+    }
+    if (call.body) {
+        explicit_bzero((char *)call.body, call.body_len);
+    }
     note_scope(r, &call, &reply);
+    mod_scim_audit(r, state, &reply);
     return send_reply(r, state, &reply);
 }
 

@@ -22,6 +22,7 @@
 #include <http_core.h>
 #include <unixd.h>
 
+#include "scim/endpoints.h"
 #include "scim/json.h"
 #include "scim/store.h"
 
@@ -86,6 +87,23 @@ static int check_endpoints(server_rec *s)
         }
     }
     return rc;
+}
+
+/* That every request would be answered 500 is told now. */
+static int check_consumers(server_rec *s)
+{
+    const scim_server_config *conf = mod_scim_server(s);
+    const scim_line *line;
+
+    if (conf->store_url || !conf->consumers->nelts) {
+        return OK;
+    }
+    line = &APR_ARRAY_IDX(conf->consumers, 0, scim_line);
+    ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s,
+                 SCIMLOG(1309) "%s at line %d of %s needs a store: add \"SCIMStore "
+                               "lmdb:/var/lib/apache2/scim\" outside of any section",
+                 line->what, line->line, line->file);
+    return HTTP_INTERNAL_SERVER_ERROR;
 }
 
 /* What a process opens a store with: once, for all servers that share it. */
@@ -153,6 +171,9 @@ int mod_scim_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp
     for (; s && rc == OK; s = s->next) {
         rc = check_endpoints(s);
         if (rc == OK) {
+            rc = check_consumers(s);
+        }
+        if (rc == OK) {
             rc = check_store(s, stores, ptemp);
         }
     }
@@ -175,10 +196,10 @@ static scim_store_options options_of(const scim_server_config *conf, bool create
 
 /* Making a store: in a process of its own */
 
-#define PICK(type, name, unset, otherwise)                          \
+#define PICK(type, name, unset, otherwise)                             \
     conf.name = section->name != unset ? section->name : server->name; \
-    if (conf.name == unset) {                                       \
-        conf.name = otherwise;                                      \
+    if (conf.name == unset) {                                          \
+        conf.name = otherwise;                                         \
     }
 
 /* A section says what differs from the server's. */
@@ -272,8 +293,17 @@ static const scim_error *write_policies(const char **unused, scim_store *store,
     return NULL;
 }
 
-static const scim_error *prepare_store(const char **unused, scim_server_config conf,
-                                       apr_pool_t *pool)
+/* For scimctl, which reads no configuration. */
+static const scim_error *write_endpoints(const server_rec *s, scim_store *store,
+                                         const char *url, apr_pool_t *pool)
+{
+    bool changed;
+
+    return scim_endpoints_write(&changed, store, mod_scim_endpoints(s, url, pool), pool);
+}
+
+static const scim_error *prepare_store(const char **unused, const server_rec *s,
+                                       scim_server_config conf, apr_pool_t *pool)
 {
     scim_store_options options;
     const scim_error *err;
@@ -283,6 +313,9 @@ static const scim_error *prepare_store(const char **unused, scim_server_config c
     options = options_of(&conf, !conf.read_only);
     SCIM_ERR(scim_store_open(&store, conf.store_url, &options, pool));
     err = conf.read_only ? NULL : write_policies(unused, store, &conf, pool);
+    if (!err && !conf.read_only) {
+        err = write_endpoints(s, store, conf.store_url, pool);
+    }
     scim_store_close(store);
     return err;
 }
@@ -303,12 +336,13 @@ static const char *drop_privileges(apr_pool_t *pool)
 
 /* The process says on its pipe why it fails, or else which policies it has no
  * tenants for. */
-static void prepare_and_exit(const scim_server_config *conf, int out, apr_pool_t *pool)
+static void prepare_and_exit(const server_rec *s, const scim_server_config *conf, int out,
+                             apr_pool_t *pool)
 {
     const char *why = drop_privileges(pool), *unused = "", *text;
 
     if (!why) {
-        const scim_error *err = prepare_store(&unused, *conf, pool);
+        const scim_error *err = prepare_store(&unused, s, *conf, pool);
 
         if (err) {
             why = err->cause ? err->cause : err->detail;
@@ -385,7 +419,7 @@ static const char *prepare_in_process(server_rec *s, const scim_server_config *c
     pid = fork();
     if (pid == 0) {
         close(pipe_ends[0]);
-        prepare_and_exit(conf, pipe_ends[1], pool);
+        prepare_and_exit(s, conf, pipe_ends[1], pool);
     }
     close(pipe_ends[1]);
     if (pid < 0) {

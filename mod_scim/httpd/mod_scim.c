@@ -14,11 +14,16 @@ static void register_hooks(apr_pool_t *pool)
                                           NULL};
     /* It tells of a request that nobody authenticates as a fault of its own. */
     static const char *const last[] = {"mod_authn_core.c", NULL};
+    /* Its rules in a section may look at what is exported. */
+    static const char *const rewriter[] = {"mod_rewrite.c", NULL};
 
     /* On configtest too, and before anything is opened. */
     ap_hook_check_config(mod_scim_check_config, NULL, NULL, APR_HOOK_MIDDLE);
+    /* As root, before the fork, as all logs. */
+    ap_hook_open_logs(mod_scim_open_logs, NULL, NULL, APR_HOOK_MIDDLE);
     /* Makes the store, as the user that the children will be. */
     ap_hook_post_config(mod_scim_post_config, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_post_config(mod_scim_make_rates, NULL, NULL, APR_HOOK_MIDDLE);
     /* LMDB must be opened after the fork. */
     ap_hook_child_init(mod_scim_child_init, NULL, NULL, APR_HOOK_MIDDLE);
 
@@ -42,6 +47,11 @@ static void register_hooks(apr_pool_t *pool)
     ap_hook_check_authn(mod_scim_nobody_asks, NULL, last, APR_HOOK_LAST,
                         AP_AUTH_INTERNAL_PER_CONF);
     ap_hook_note_auth_failure(mod_scim_note_auth_failure, NULL, NULL, APR_HOOK_MIDDLE);
+
+    mod_scim_register_authz(pool);
+    mod_scim_register_basic(pool);
+    ap_hook_fixups(mod_scim_export, NULL, rewriter, APR_HOOK_REALLY_FIRST);
+    mod_scim_register_public();
 
     ap_hook_handler(mod_scim_handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_insert_error_filter(mod_scim_insert_error_filter, NULL, NULL, APR_HOOK_LAST);

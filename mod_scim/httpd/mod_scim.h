@@ -17,6 +17,7 @@
 
 #include "scim/role.h"
 #include "scim/service.h"
+#include "scim/subject.h"
 #include "scim/tenant.h"
 
 /* Before the declarations of httpd's macros: it is the one symbol that the
@@ -41,14 +42,6 @@ typedef enum scim_require_tls {
     SCIM_TLS_EXPR = 2
 } scim_require_tls;
 
-/* What of a user r->user is, where authorization looks it up. */
-typedef enum scim_user_attribute {
-    SCIM_USER_NAME = 0,
-    SCIM_USER_EXTERNAL_ID = 1,
-    SCIM_USER_EMAIL = 2,
-    SCIM_USER_ID = 3
-} scim_user_attribute;
-
 /* Of a server. */
 #define SCIM_SERVER_CONFIG(X)                                                \
     X(const char *, audit_log, NULL, NULL)                                   \
@@ -57,7 +50,8 @@ typedef enum scim_user_attribute {
     X(apr_interval_time_t, write_timeout, SCIM_UNSET, apr_time_from_sec(10)) \
     X(apr_int64_t, scan_limit, SCIM_UNSET, 1000000)                          \
     X(int, read_only, SCIM_UNSET, 0)                                         \
-    X(ap_expr_info_t *, tenant, NULL, NULL)
+    X(ap_expr_info_t *, tenant, NULL, NULL)                                  \
+    X(const char *, tenant_text, NULL, NULL) /* as it stands in the configuration */
 
 /* Of a tenant's policy: at server level, or in <SCIMTenantPolicy>. */
 #define SCIM_POLICY_CONFIG(X)                 \
@@ -74,8 +68,10 @@ typedef enum scim_user_attribute {
     X(int, engine, SCIM_UNSET, 0)                                               \
     X(const char *, base, NULL, NULL)                                           \
     X(ap_expr_info_t *, base_path, NULL, NULL)                                  \
+    X(const char *, base_path_text, NULL, NULL)                                 \
     X(const char *, base_url, NULL, NULL)                                       \
     X(ap_expr_info_t *, tenant, NULL, NULL)                                     \
+    X(const char *, tenant_text, NULL, NULL)                                    \
     X(int, lenient, SCIM_UNSET, 1)                                              \
     X(int, group_representation, SCIM_UNSET, 0)                                 \
     X(apr_int64_t, default_page, SCIM_UNSET, 100)                               \
@@ -88,10 +84,11 @@ typedef enum scim_user_attribute {
     X(int, require_tls, SCIM_UNSET, SCIM_TLS_ON)                                \
     X(ap_expr_info_t *, require_tls_expr, NULL, NULL)                           \
     X(ap_expr_info_t *, connection, NULL, NULL)                                 \
+    X(int, connection_fixed, SCIM_UNSET, 0) /* it looks at no request */        \
     X(int, connection_scopes, SCIM_UNSET, SCIM_SCOPE_READ | SCIM_SCOPE_WRITE)   \
     X(apr_interval_time_t, rate_interval, SCIM_UNSET, 0)                        \
     X(apr_int64_t, rate_burst, SCIM_UNSET, 0)                                   \
-    X(int, user_attribute, SCIM_UNSET, SCIM_USER_NAME)                          \
+    X(int, user_attribute, SCIM_UNSET, SCIM_BY_USER_NAME)                       \
     X(int, export, SCIM_UNSET, 0)
 
 #define SCIM_MEMBER(type, name, unset, otherwise) type name;
@@ -127,6 +124,8 @@ typedef struct scim_line {
     int line;
 } scim_line;
 
+typedef struct scim_audit scim_audit; /* an open audit log: audit.c */
+
 typedef struct scim_server_config {
     SCIM_SERVER_CONFIG(SCIM_MEMBER)
     scim_policy_config policy;
@@ -140,6 +139,7 @@ typedef struct scim_server_config {
      * child_init on, read-only then */
     scim_policy_config *section;
     bool deadly;
+    scim_audit *audit; /* from open_logs on; NULL: nobody asked for one */
     const scim_registry *registry;
     scim_store *store; /* NULL: down, or none configured */
 } scim_server_config;
@@ -156,6 +156,9 @@ void *mod_scim_merge_server(apr_pool_t *pool, void *base, void *add);
 void *mod_scim_create_dir(apr_pool_t *pool, char *dir);
 void *mod_scim_merge_dir(apr_pool_t *pool, void *base, void *add);
 extern const command_rec mod_scim_commands[];
+/* Has check_config see that what a directive asks of a store can be asked.
+ * Does nothing for an .htaccess, which is read when requests are served. */
+void mod_scim_add_consumer(cmd_parms *cmd, const char *what);
 
 /*
  * The state of a request to an endpoint, in its request_config.
@@ -167,6 +170,7 @@ typedef struct scim_state {
     scim_method method;
     const scim_identity *identity; /* who asks, once auth.c knows */
     bool answered;                 /* the reply is ours, errors included */
+    bool counted;                  /* by SCIMRateLimit */
 } scim_state;
 
 /* NULL where the request is to no endpoint. */
@@ -191,12 +195,74 @@ int mod_scim_force_authn(request_rec *r);
 int mod_scim_check_authn(request_rec *r);
 /* After all who authenticate: reached where none of them does. */
 int mod_scim_nobody_asks(request_rec *r);
-/* The tenant that SCIMTenant names for a person; "default" where it stands
- * nowhere, "" where it fails. */
-const char *mod_scim_tenant(request_rec *r, const scim_state *state);
+/* The tenant that SCIMTenant names where the request is; "default" where it
+ * stands nowhere, "" where it fails. */
+const char *mod_scim_tenant(request_rec *r);
 int mod_scim_note_auth_failure(request_rec *r, const char *auth_type);
 /* The value of WWW-Authenticate; error may be NULL. */
 const char *mod_scim_challenge(request_rec *r, const char *error);
+/* 503: the store is down. */
+const scim_error *mod_scim_no_store(const request_rec *r);
+/* Makes the one who was found the request's identity, unless its tenant or its
+ * rate forbids: the error then.  who is what SCIMRateLimit counts by. */
+const scim_error *mod_scim_admit(request_rec *r, scim_state *state,
+                                 const scim_identity *identity, const char *who);
+
+/* connection.c */
+/* Whether AuthType names somebody else to ask, whose user is mapped later. */
+bool mod_scim_asks_otherwise(request_rec *r);
+/* In the authentication phase: the request itself is mapped to a connection.
+ * OK, DONE where it was refused, DECLINED where it is nobody's. */
+int mod_scim_map_request(request_rec *r, scim_state *state);
+/* After it: the user whom another authentication found is.  An error where it
+ * may not ask; NULL may leave it without an identity. */
+const scim_error *mod_scim_map_user(request_rec *r, scim_state *state);
+
+/* limit.c */
+/* In post_config. */
+int mod_scim_make_rates(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s);
+/* Counts a request of who, a token or what else tells one client from others,
+ * once: NULL, or 429 where it is one too many. */
+const scim_error *mod_scim_count(request_rec *r, scim_state *state, const char *who);
+
+/* who.c */
+/* Who a text is in a tenant: all of it read in one view. */
+typedef struct scim_who {
+    const char *text;
+    const char *tenant_name;
+    scim_subject_by by;
+    const scim_error *error; /* the store cannot be read; what follows is empty */
+    bool no_tenant;          /* there is no tenant of that name; nor is there a subject */
+    scim_tenant tenant;
+    scim_subject subject;
+    const scim_subject_details *details; /* of ACTIVE and INACTIVE, where they were read */
+    struct scim_who *next;               /* that the same request asked about */
+} scim_who;
+
+/* Asks the store, by the SCIMUserAttribute and the SCIMTenant of where the
+ * request is, with the user's details or without them.  In r->pool. */
+const scim_who *mod_scim_find(request_rec *r, const char *text, bool details);
+/* Who r->user is, which is not NULL: asked once for a request, its internal
+ * redirects and subrequests, so that all that is decided about it is decided
+ * by one state of the store.  Says in the error log why it is nobody. */
+const scim_who *mod_scim_who(request_rec *r);
+/* The details of one who is ACTIVE or INACTIVE; NULL where the user is gone
+ * since, or the store cannot be read, which the error log says then. */
+const scim_subject_details *mod_scim_details(request_rec *r, const scim_who *who);
+/* As SCIMUserAttribute has it: "emails.value". */
+const char *mod_scim_attribute_name(scim_subject_by by);
+
+/* authz.c */
+void mod_scim_register_authz(apr_pool_t *pool);
+
+/* basic.c */
+void mod_scim_register_basic(apr_pool_t *pool);
+
+/* export.c */
+int mod_scim_export(request_rec *r);
+
+/* public.c */
+void mod_scim_register_public(void);
 
 /* io.c */
 int mod_scim_handler(request_rec *r);
@@ -205,6 +271,17 @@ void mod_scim_register_filter(void);
 /* Sends the error as the request's whole answer, before any handler; returns
  * DONE. */
 int mod_scim_refuse(request_rec *r, const scim_error *error);
+
+/* served.c */
+/* The endpoints of s and the servers behind it that serve a store, as
+ * scim/endpoints.h has them. */
+const char *mod_scim_endpoints(const server_rec *s, const char *store_url, apr_pool_t *pool);
+
+/* audit.c */
+int mod_scim_open_logs(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s);
+/* Tells of what the reply's call committed: in the audit log, then to the
+ * modules that hooked it. */
+void mod_scim_audit(request_rec *r, const scim_state *state, const scim_reply *reply);
 
 /* life.c */
 int mod_scim_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,

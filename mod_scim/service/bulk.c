@@ -62,6 +62,7 @@ typedef struct job {
     int count;
     apr_hash_t *by_bulk_id; /* bulkId -> operation */
     scim_batch *batch;
+    scim_reply committed; /* if the run is: its events */
     int runs;
     bool again;          /* the run was given up */
     apr_pool_t *pool;    /* of the job */
@@ -347,7 +348,7 @@ static const scim_error *replace_in(job *j, operation *op, const char *name, jso
 
 static const scim_error *resolved_data(json_t **out, job *j, operation *op)
 {
-    *out = scim_json_adopt(json_deep_copy(op->data), j->op_pool);
+    *out = scim_json_adopt_secret(json_deep_copy(op->data), j->op_pool);
     return replace_in(j, op, "", *out);
 }
 
@@ -405,6 +406,7 @@ static const scim_error *run_create(job *j, operation *op)
     SCIM_ERR(scim_batch_create(&change, j->batch, &call->identity->tenant, &draft,
                                &op->promised, lenient, call->now, j->op_pool));
     note_change(j, op, &change);
+    scim_reply_committed(&j->committed, SCIM_EVENT_CREATE, op->target.op, &change, j->pool);
     op->status = 201;
     return NULL;
 }
@@ -425,6 +427,7 @@ static const scim_error *run_change(job *j, operation *op, const scim_id *id)
                                &precondition, scim_change_draft, &body, call->wire->lenient,
                                call->now, j->op_pool));
     note_change(j, op, &change);
+    scim_reply_committed(&j->committed, SCIM_EVENT_CHANGE, op->target.op, &change, j->pool);
     op->status = 200;
     return NULL;
 }
@@ -433,10 +436,15 @@ static const scim_error *run_delete(job *j, operation *op, const scim_id *id)
 {
     const scim_call *call = j->call;
     scim_precondition precondition = {.if_match = op->version};
+    scim_event event = {
+        .kind = SCIM_EVENT_DELETE, .op = op->target.op, .type = op->target.type, .id = *id};
+    scim_deletion deletion;
 
     SCIM_ERR(scim_call_check_if_match(call, op->version, j->scratch));
-    SCIM_ERR(scim_batch_delete(j->batch, &call->identity->tenant, op->target.type, id,
-                               &precondition, call->now, j->op_pool));
+    SCIM_ERR(scim_batch_delete(&deletion, j->batch, &call->identity->tenant, op->target.type,
+                               id, &precondition, call->now, j->op_pool));
+    scim_reply_event(&j->committed, &event, j->pool);
+    scim_reply_consequences(&j->committed, deletion.consequences, j->pool);
     op->status = 204;
     return NULL;
 }
@@ -477,6 +485,7 @@ static const scim_error *prepare_run(job *j)
 {
     int i;
 
+    j->committed.events = NULL;
     for (i = 0; i < j->count; i++) {
         operation *op = &j->operations[i];
 
@@ -655,6 +664,7 @@ const scim_error *scim_handle_bulk(scim_reply *reply, const scim_call *call, apr
     SCIM_ERR(read_job(&j, message));
     apr_pool_create(&j.scratch, pool);
     SCIM_ERR(run_job(&j));
+    reply->events = j.committed.events;
     answer(reply, &j);
     apr_pool_destroy(j.scratch);
     return NULL;

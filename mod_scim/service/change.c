@@ -43,8 +43,8 @@ const scim_error *scim_change_draft(scim_draft *draft, const json_t *existing, v
 
 /* body is filled with what was read. */
 static const scim_error *change_resource(scim_change *out, scim_change_body *body,
-                                         const scim_call *call, bool patch_body,
-                                         apr_pool_t *pool)
+                                         scim_reply *reply, const scim_call *call,
+                                         bool patch_body, apr_pool_t *pool)
 {
     scim_precondition precondition = scim_call_precondition(call);
     scim_id id;
@@ -56,9 +56,11 @@ static const scim_error *change_resource(scim_change *out, scim_change_body *bod
                                .pool = pool};
     SCIM_ERR(scim_call_id(&id, call, pool));
     SCIM_ERR(scim_call_check_if_match(call, call->if_match, pool));
-    return scim_resource_change(out, call->store, &call->identity->tenant, call->target.type,
-                                &id, &precondition, scim_change_draft, body,
-                                call->wire->lenient, call->now, pool);
+    SCIM_ERR(scim_resource_change(out, call->store, &call->identity->tenant, call->target.type,
+                                  &id, &precondition, scim_change_draft, body,
+                                  call->wire->lenient, call->now, pool));
+    scim_reply_committed(reply, SCIM_EVENT_CHANGE, call->target.op, out, pool);
+    return NULL;
 }
 
 static const scim_error *reply_changed(scim_reply *reply, const scim_call *call,
@@ -79,7 +81,7 @@ const scim_error *scim_handle_replace(scim_reply *reply, const scim_call *call,
     scim_change change;
 
     SCIM_ERR(scim_call_render(&how, call, pool));
-    SCIM_ERR(change_resource(&change, &body, call, false, pool));
+    SCIM_ERR(change_resource(&change, &body, reply, call, false, pool));
     return reply_changed(reply, call, &how, &body, &change, pool);
 }
 
@@ -90,7 +92,7 @@ const scim_error *scim_handle_patch(scim_reply *reply, const scim_call *call, ap
     scim_change change;
 
     SCIM_ERR(scim_call_render(&how, call, pool));
-    SCIM_ERR(change_resource(&change, &body, call, true, pool));
+    SCIM_ERR(change_resource(&change, &body, reply, call, true, pool));
     /* Who may not read is not shown what a change that changes nothing would
      * answer with. */
     if (!(call->identity->scopes & SCIM_SCOPE_READ) ||

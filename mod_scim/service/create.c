@@ -22,6 +22,7 @@ const scim_error *scim_handle_create(scim_reply *reply, const scim_call *call, a
     SCIM_ERR(scim_validate_resource(&draft, body, NULL, type, lenient, pool));
     SCIM_ERR(scim_resource_create(&change, call->store, how.tenant, &draft, lenient, call->now,
                                   pool));
+    scim_reply_committed(reply, SCIM_EVENT_CREATE, call->target.op, &change, pool);
     reply->status = 201;
     how.projection = scim_reply_projection(how.projection, body, NULL, type, pool);
     /* It is in no group yet; members it has only if they were sent. */

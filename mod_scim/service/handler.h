@@ -132,7 +132,35 @@ const scim_projection *scim_reply_projection(const scim_projection *asked,
 /* The audit's words on a mutation: id and names of the changed attributes. */
 void scim_reply_note(scim_reply *reply, const scim_change *change, apr_pool_t *pool);
 
+/* Adds what was committed to the events of the call; all of the event is
+ * copied. */
+void scim_reply_event(scim_reply *reply, const scim_event *event, apr_pool_t *pool);
+
+/* Likewise a creation or a change by the operation op ("users.patch"), where it
+ * changed anything. */
+void scim_reply_committed(scim_reply *reply, scim_event_kind kind, const char *op,
+                          const scim_change *change, apr_pool_t *pool);
+
+/* Likewise what the deletion of a group did to its members. */
+void scim_reply_consequences(scim_reply *reply, const apr_array_header_t *consequences,
+                             apr_pool_t *pool);
+
 /* A body of our own JSON. */
 void scim_reply_json(scim_reply *reply, const json_t *json, apr_pool_t *pool);
+
+/* leftover.c */
+
+/* Goes on with what deletions of large groups have left, one step and as many
+ * more as begin within that time, and notes what it did.  The change that the
+ * call is about is done: nothing that fails here is its error. */
+void scim_reply_sweep(scim_reply *reply, const scim_call *call, apr_interval_time_t time,
+                      apr_pool_t *pool);
+
+/* route.c */
+
+/* "users.create" for the operation "create" of the endpoint "/Users"; op itself
+ * without a type. */
+const char *scim_route_operation(const scim_resource_type *type, const char *op,
+                                 apr_pool_t *result_pool);
 
 #endif

@@ -98,7 +98,11 @@ static const scim_error *put_edge(const scim_edge *edge, void *baton)
         list->begun = true;
     }
     scim_buffer_puts(out, "{\"value\":");
-    put_id(out, &edge->id);
+    if (edge->text) {
+        scim_buffer_string(out, edge->text, edge->text_len);
+    } else {
+        put_id(out, &edge->id);
+    }
     if (edge->type) {
         put_reference(out, list->base_url, edge->type, &edge->id);
     }

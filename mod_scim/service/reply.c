@@ -23,6 +23,75 @@ void scim_reply_note(scim_reply *reply, const scim_change *change, apr_pool_t *p
     }
 }
 
+static apr_array_header_t *copy_names(const apr_array_header_t *names, apr_pool_t *pool)
+{
+    apr_array_header_t *copy = apr_array_make(pool, names->nelts, sizeof(const char *));
+    int i;
+
+    for (i = 0; i < names->nelts; i++) {
+        APR_ARRAY_PUSH(copy, const char *) =
+            apr_pstrdup(pool, APR_ARRAY_IDX(names, i, const char *));
+    }
+    return copy;
+}
+
+void scim_reply_event(scim_reply *reply, const scim_event *event, apr_pool_t *pool)
+{
+    scim_event *copy;
+
+    if (!reply->events) {
+        reply->events = apr_array_make(pool, 1, sizeof(scim_event));
+    }
+    copy = apr_array_push(reply->events);
+    *copy = *event;
+    copy->op = apr_pstrdup(pool, event->op);
+    if (event->names) {
+        copy->names = copy_names(event->names, pool);
+    }
+    if (event->cause) {
+        copy->cause = apr_pmemdup(pool, event->cause, sizeof(*event->cause));
+    }
+    copy->tenant = apr_pstrdup(pool, event->tenant);
+}
+
+void scim_reply_committed(scim_reply *reply, scim_event_kind kind, const char *op,
+                          const scim_change *change, apr_pool_t *pool)
+{
+    scim_event event = {.kind = kind,
+                        .op = op,
+                        .type = change->record.type,
+                        .id = change->record.id,
+                        .version = change->record.version,
+                        .names = change->names};
+
+    if (kind == SCIM_EVENT_CREATE || change->changed) {
+        scim_reply_event(reply, &event, pool);
+    }
+}
+
+void scim_reply_consequences(scim_reply *reply, const apr_array_header_t *consequences,
+                             apr_pool_t *pool)
+{
+    apr_array_header_t *active = apr_array_make(pool, 1, sizeof(const char *));
+    int i;
+
+    APR_ARRAY_PUSH(active, const char *) = "active";
+    for (i = 0; i < consequences->nelts; i++) {
+        const scim_consequence *of = &APR_ARRAY_IDX(consequences, i, scim_consequence);
+        scim_event event = {
+            .kind = of->deleted ? SCIM_EVENT_DELETE : SCIM_EVENT_CHANGE,
+            .op = scim_route_operation(of->type, of->deleted ? "delete" : "patch", pool),
+            .type = of->type,
+            .id = of->id,
+            .version = of->version,
+            .names = of->deleted ? NULL : active,
+            .cause = &of->group,
+            .tenant = of->tenant};
+
+        scim_reply_event(reply, &event, pool);
+    }
+}
+
 const scim_error *scim_reply_record(scim_reply *reply, const scim_call *call,
                                     const scim_render *how, scim_view *view,
                                     const scim_record *record, apr_pool_t *pool)

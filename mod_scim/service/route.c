@@ -18,6 +18,9 @@
 static const scim_route routes[] = {
     {SCIM_GET, "/ServiceProviderConfig", READ, true, false, true, "config.get",
      scim_handle_config},
+    /* Microsoft's Postman collection asks for it under this name. */
+    {SCIM_GET, "/serviceConfiguration", READ, false, false, true, "config.get",
+     scim_handle_config},
     {SCIM_GET, "/ResourceTypes", READ, false, false, true, "resourcetypes.list",
      scim_handle_types},
     {SCIM_GET, "/ResourceTypes/{name}", READ, false, false, true, "resourcetypes.get",
@@ -118,16 +121,15 @@ static bool match(scim_target *target, const char *pattern, const char *const *s
     return !*segments;
 }
 
-/* "users.create" for the row "create" of the endpoint "/Users". */
-static const char *operation(const scim_route *route, const scim_resource_type *type,
-                             apr_pool_t *pool)
+const char *scim_route_operation(const scim_resource_type *type, const char *op,
+                                 apr_pool_t *result_pool)
 {
     char *name, *at;
 
     if (!type) {
-        return route->op;
+        return op;
     }
-    name = apr_pstrcat(pool, type->endpoint + 1, ".", route->op, NULL);
+    name = apr_pstrcat(result_pool, type->endpoint + 1, ".", op, NULL);
     for (at = name; *at; at++) {
         *at = (char)apr_tolower(*at);
     }
@@ -143,7 +145,7 @@ static void choose(scim_target *target, apr_size_t row, unsigned int method, apr
         target->allow |= routes[row].method;
         if (routes[row].method == method) {
             target->route = &routes[row];
-            target->op = operation(target->route, target->type, pool);
+            target->op = scim_route_operation(target->type, target->route->op, pool);
         }
     }
 }

@@ -75,7 +75,8 @@ void scim_service_error(scim_reply *reply, const scim_error *error, const char *
     reply->error = error;
     reply->body = scim_error_body(error, &reply->body_len, pool);
     reply->content_type = answer_type(accept);
-    if (error->code == SCIM_E_UNAVAILABLE) {
+    reply->retry_after = error->retry_after;
+    if (!reply->retry_after && error->code == SCIM_E_UNAVAILABLE) {
         reply->retry_after = RETRY_AFTER;
     }
 }
@@ -134,9 +135,9 @@ static const scim_error *judge_scope(const scim_call *call, apr_pool_t *pool)
     const scim_identity *who = call->identity;
 
     if (!route->anonymous && who && !(who->scopes & route->scope)) {
-        return scim_error_make(
-            pool, SCIM_E_FORBIDDEN, "The token of connection %s may not %s this directory",
-            who->connection, route->scope == SCIM_SCOPE_WRITE ? "change" : "read");
+        return scim_error_make(pool, SCIM_E_FORBIDDEN,
+                               "The connection %s may not %s this directory", who->connection,
+                               route->scope == SCIM_SCOPE_WRITE ? "change" : "read");
     }
     return NULL;
 }
@@ -167,6 +168,13 @@ static const scim_error *answer(scim_reply *reply, const scim_call *call, apr_po
     return call->target.route->handler(reply, call, pool);
 }
 
+static bool changes_the_directory(const scim_call *call)
+{
+    const scim_route *route = call->target.route;
+
+    return route && route->scope == SCIM_SCOPE_WRITE && call->store;
+}
+
 /* The id that the path names, for the audit: only what can be one. */
 static const char *named_id(const scim_call *call)
 {
@@ -184,12 +192,19 @@ void scim_service_answer(scim_reply *reply, const scim_call *call, apr_pool_t *p
     reply_clear(reply);
     err = answer(reply, call, pool);
     if (err) {
+        /* What was committed before it failed stays so, and is told. */
+        apr_array_header_t *events = reply->events;
+
         scim_service_error(reply, err, call->accept, pool);
+        reply->events = events;
         if (err->code == SCIM_E_METHOD_NOT_ALLOWED) {
             reply->allow = scim_route_allow(call->target.allow, pool);
         }
     } else if (reply->body) {
         reply->content_type = answer_type(call->accept);
+    }
+    if (!err && changes_the_directory(call)) {
+        scim_reply_sweep(reply, call, 0, pool);
     }
     if (!reply->id) {
         reply->id = named_id(call);

@@ -7,6 +7,7 @@
 
 #include <openssl/evp.h>
 
+#include "scim/brake.h"
 #include "scim/key.h"
 #include "scim/member.h"
 #include "scim/resource.h"
@@ -108,6 +109,9 @@ scim_kv_rc record_fill(scim_record *out, scim_kv_txn *txn, const scim_tenant *te
 scim_kv_rc record_find(const type_def **out, const scim_view *view, const scim_tenant *tenant,
                        const scim_id *id);
 
+/* displayName, else userName: what other resources show of this one. */
+const char *record_display(const json_t *json, apr_size_t *len);
+
 /* counters */
 typedef enum store_counter {
     COUNTER_RESOURCES = 'T', /* of a type */
@@ -167,7 +171,56 @@ typedef scim_kv_rc (*referrer_fn)(const unsigned char *referrer, void *baton);
 scim_kv_rc reference_each(scim_kv_txn *txn, const scim_tenant *tenant, const scim_id *target,
                           referrer_fn fn, void *baton);
 
+/* secret.c */
+/* *hash: NUL-terminated in pool, NULL where no password is stored. */
+scim_kv_rc secret_read(const char **hash, scim_kv_txn *txn, const scim_tenant *tenant,
+                       const scim_id *id, apr_pool_t *pool);
+/* OK too where there is nothing to drop. */
+scim_kv_rc secret_drop(scim_kv_txn *txn, const scim_tenant *tenant, const scim_id *id);
+
+/* What is known of passwords that are to be set, and still to be found out:
+ * whether one is that which is stored, and if not, its hash.  Each takes long
+ * to settle, and is kept for when a mutation is prepared again. */
+typedef struct secret_fact secret_fact;
+typedef struct secret_memo secret_memo;
+secret_memo *secret_memo_make(apr_pool_t *pool);
+bool secret_memo_settled(const secret_memo *memo);
+/* Takes 50 to 100 ms for each fact: neither in a view nor under the lock of all
+ * writers, as long as that can be helped. */
+const scim_error *secret_memo_settle(secret_memo *memo);
+
+/* What a mutation does to the password of its resource. */
+typedef struct secret_plan {
+    const secret_fact *fact; /* or NULL: no password is set */
+    bool drop;
+} secret_plan;
+
+/* What the draft wants, against what is stored; id NULL: a new resource, which
+ * has none.  A password that is not in the memo is added there. */
+const scim_error *secret_plan_make(secret_plan *out, scim_kv_txn *txn,
+                                   const scim_tenant *tenant, const scim_id *id,
+                                   const scim_draft *draft, secret_memo *memo,
+                                   apr_pool_t *pool);
+/* Whether there is anything to write.  Of a fact that is not settled: yes. */
+bool secret_plan_changes(const secret_plan *plan);
+/* Writes nothing for a fact that is not settled.  revision: the one that the
+ * record has with this password. */
+scim_kv_rc secret_plan_write(const secret_plan *plan, scim_kv_txn *txn,
+                             const scim_tenant *tenant, const scim_id *id,
+                             apr_uint64_t revision);
+
+/* token.c */
+/* What stands behind the seal of a row: *out has connection and hint, no more;
+ * false where it cannot be read. */
+bool token_decode(scim_identity *out, apr_uint32_t *tenant, const char **tenant_name,
+                  scim_slice rest, apr_pool_t *pool);
+
 /* member.c */
+/* In place of the number of a type: a text stands in the edge, in front of the
+ * display. */
+#define MEMBER_TEXT 0xffff
+/* The id by which a text names a member; false for one that cannot. */
+bool member_id(scim_id *out, const scim_store *store, const char *text);
 void member_key(scim_key *key, const scim_tenant *tenant, const scim_id *group,
                 const scim_id *member);
 void member_of_key(scim_key *key, const scim_tenant *tenant, const scim_id *member,
@@ -182,6 +235,7 @@ scim_kv_rc member_groups(apr_array_header_t **out, scim_view *view, const scim_t
 /* One change of a membership, ready to apply. */
 typedef struct member_add {
     scim_id id;
+    const char *text;     /* where the id is made of one */
     const type_def *type; /* NULL: dangling, and allowed to be */
     const char *display;  /* or NULL */
     bool display_given;   /* NULL above means: take it away */
@@ -205,8 +259,66 @@ scim_kv_rc member_plan_check(const member_plan *plan, const scim_view *view,
 /* Writes the edges and the counters. */
 scim_kv_rc member_plan_write(const member_plan *plan, scim_kv_txn *txn,
                              const scim_tenant *tenant, const scim_id *group, apr_time_t now);
+/* Deletes both rows of an edge; *had: whether it was there. */
+scim_kv_rc member_delete(bool *had, scim_kv_txn *txn, const scim_tenant *tenant,
+                         const scim_id *group, const scim_id *member);
+/* Takes a resource out of all groups; of a group, the counters go too, and its
+ * members stay for member_drop or for the sweep. */
+scim_kv_rc member_leave(scim_kv_txn *txn, const scim_tenant *tenant, const scim_id *id,
+                        apr_time_t now);
 /* Takes a resource out of all groups, and all members out of it. */
 scim_kv_rc member_drop(scim_kv_txn *txn, const scim_tenant *tenant, const scim_id *id,
                        apr_time_t now);
+
+/* subject.c */
+/* Whether a resource holds a role, through the groups that are there. */
+scim_kv_rc subject_holds_role(bool *out, scim_view *view, const scim_tenant *tenant,
+                              const scim_id *id);
+
+/* resource.c: mutations that follow from another, in its transaction, which is
+ * an exclusive one.  A resource that is not there is no error; any that they
+ * return has a cause, is in view->pool, and must undo the transaction.  *was:
+ * whether it was there. */
+const scim_error *resource_remove(bool *was, scim_view *view, const scim_tenant *tenant,
+                                  const type_def *type, const scim_id *id, apr_time_t now);
+/* *version: the one that it has now, 0 where it was not there or not active. */
+const scim_error *resource_deactivate(apr_uint64_t *version, scim_view *view,
+                                      const scim_tenant *tenant, const type_def *type,
+                                      const scim_id *id, apr_time_t now);
+
+/* brake.c */
+/* Whether n more users may be deleted or deactivated: REFUSED where not. Reads
+ * only. *out is the row as it is, its hour begun anew where that is over. */
+scim_kv_rc brake_check(scim_brake *out, scim_kv_txn *txn, const scim_tenant *tenant,
+                       apr_uint32_t n, apr_time_t now);
+/* Counts them, from what brake_check gave. */
+scim_kv_rc brake_count(const scim_brake *brake, scim_kv_txn *txn, const scim_tenant *tenant,
+                       apr_uint32_t n);
+/* Holds the brake on after a refusal, in a transaction that may go on. */
+scim_kv_rc brake_hold(const scim_brake *brake, scim_kv_txn *txn, const scim_tenant *tenant);
+/* The same in an update of its own, where n more would still be refused.  What
+ * cannot be noted now is noted by the next refusal. */
+void brake_trip(scim_store *store, const scim_tenant *tenant, apr_uint32_t n, apr_time_t now);
+/* 429. */
+const scim_error *brake_refusal(const scim_tenant *tenant, apr_pool_t *result_pool);
+
+/* sweep.c */
+/* Notes that the members of a group are to follow it. */
+scim_kv_rc sweep_defer(scim_kv_txn *txn, const scim_tenant *tenant, const scim_id *group,
+                       scim_on_group_delete then, apr_time_t now);
+/* What sweep_treat is given for each member. */
+typedef struct sweep_member {
+    scim_id id;
+    const type_def *type; /* NULL: nothing that is known */
+} sweep_member;
+/* The first members of a group, at most limit: an array of sweep_member. */
+scim_kv_rc sweep_members(apr_array_header_t **out, scim_view *view, const scim_tenant *tenant,
+                         const scim_id *group, int limit);
+/* Does to members, which the group has lost, what the policy says. In an
+ * exclusive transaction; an error has a cause and must undo it. */
+const scim_error *sweep_treat(apr_array_header_t *consequences, scim_view *view,
+                              const scim_tenant *tenant, const scim_id *group,
+                              scim_on_group_delete then, const apr_array_header_t *members,
+                              apr_time_t now);
 
 #endif

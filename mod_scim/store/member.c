@@ -18,6 +18,9 @@
 
 #define MEMBER_HEAD 2
 
+/* Bytes of a text that names an unknown member. */
+#define TEXT_MAX 1024
+
 /* How many members the filters of one message may look at in all. */
 #define MAX_STEPS 2000000
 
@@ -43,23 +46,75 @@ void member_of_key(scim_key *key, const scim_tenant *tenant, const scim_id *memb
     scim_key_id(key, group);
 }
 
+/* An unknown member may be named by any text, where that is allowed.  Its id is
+ * then made of the text: version 8 of RFC 9562, which no resource's id has. */
+bool member_id(scim_id *out, const scim_store *store, const char *text)
+{
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned int len = sizeof(digest);
+
+    if (scim_id_parse(out, text)) {
+        return true;
+    }
+    if (strlen(text) > TEXT_MAX ||
+        EVP_Digest(text, strlen(text), digest, &len, store->sha256, NULL) != 1) {
+        return false;
+    }
+    memcpy(out->bytes, digest, sizeof(out->bytes));
+    out->bytes[6] = 0x80 | (out->bytes[6] & 0x0f);
+    out->bytes[8] = 0x80 | (out->bytes[8] & 0x3f);
+    return true;
+}
+
 /* Reading */
+
+/* The parts of an edge's value. */
+typedef struct edge_value {
+    apr_uint16_t type;
+    scim_slice text; /* of MEMBER_TEXT */
+    scim_slice display;
+} edge_value;
+
+static bool read_value(edge_value *out, scim_slice value)
+{
+    const char *at = (const char *)value.data + STORE_SEAL, *end = at + value.len - STORE_SEAL;
+
+    if (value.len < STORE_SEAL + MEMBER_HEAD) {
+        return false;
+    }
+    out->type = store_get_u16((const unsigned char *)at);
+    at += MEMBER_HEAD;
+    out->text = (scim_slice){NULL, 0};
+    if (out->type == MEMBER_TEXT) {
+        apr_size_t len = end - at < 2 ? 0 : store_get_u16((const unsigned char *)at);
+
+        if (!len || (apr_size_t)(end - at) < 2 + len) {
+            return false;
+        }
+        out->text = (scim_slice){at + 2, len};
+        at += 2 + len;
+    }
+    out->display = (scim_slice){at, (apr_size_t)(end - at)};
+    return true;
+}
 
 static bool decode(scim_edge *out, const scim_store *store, scim_slice key, scim_slice id,
                    scim_slice value)
 {
-    const unsigned char *at = (const unsigned char *)value.data + STORE_SEAL;
     const type_def *type;
+    edge_value parts;
 
-    if (id.len != sizeof(out->id.bytes) || value.len < STORE_SEAL + MEMBER_HEAD ||
+    if (id.len != sizeof(out->id.bytes) || !read_value(&parts, value) ||
         !store_sealed(key, value)) {
         return false;
     }
     memcpy(out->id.bytes, id.data, id.len);
-    type = store_type_number(store, store_get_u16(at));
+    type = store_type_number(store, parts.type);
     out->type = type ? type->type : NULL;
-    out->display_len = value.len - STORE_SEAL - MEMBER_HEAD;
-    out->display = out->display_len ? (const char *)at + MEMBER_HEAD : NULL;
+    out->text = parts.text.data;
+    out->text_len = parts.text.len;
+    out->display_len = parts.display.len;
+    out->display = out->display_len ? parts.display.data : NULL;
     out->direct = true;
     return true;
 }
@@ -110,6 +165,19 @@ bool scim_member_has(scim_view *view, const scim_tenant *tenant, const scim_id *
     return member_has(&has, view->txn, tenant, group, member) == SCIM_KV_OK && has;
 }
 
+const scim_error *scim_member_count(apr_uint64_t *out, scim_view *view,
+                                    const scim_tenant *tenant, const scim_id *group)
+{
+    apr_int64_t members;
+    scim_key key;
+
+    counter_key_group(&key, tenant, COUNTER_MEMBERS, group);
+    SCIM_ERR(scim_store_error(view->pool, counter_read(&members, view->txn, &key),
+                              "counting members"));
+    *out = (apr_uint64_t)members;
+    return NULL;
+}
+
 typedef struct group_walk {
     scim_view *view;
     const scim_tenant *tenant;
@@ -144,6 +212,7 @@ static scim_kv_rc take_group(group_walk *w, const scim_id *id, bool direct)
     edge = apr_array_push(w->found);
     edge->id = *id;
     edge->type = type->type;
+    edge->text = NULL;
     edge->display = head.display_len ? head.display : NULL;
     edge->display_len = head.display_len;
     edge->direct = direct;
@@ -206,6 +275,7 @@ const scim_error *scim_member_groups(apr_array_header_t **out, scim_view *view,
 
 typedef struct wanted {
     scim_id id;
+    const char *text; /* where the id is made of one */
     bool present;
     bool display_given;
     const char *display;
@@ -249,10 +319,13 @@ static const scim_error *bad_member(planning *p, const scim_member_op *step)
 
 static const scim_error *step_add(planning *p, const scim_member_op *step)
 {
+    bool known;
     scim_id id;
     wanted *w;
 
-    if (!scim_id_parse(&id, step->value)) {
+    known = scim_id_parse(&id, step->value);
+    if (!known && (!p->tenant->policy.dangling_references || !*step->value ||
+                   !member_id(&id, p->view->store, step->value))) {
         return bad_member(p, step);
     }
     if (p->group && !scim_id_compare(&id, p->group)) {
@@ -261,6 +334,7 @@ static const scim_error *step_add(planning *p, const scim_member_op *step)
                                step->where ? step->where : "members");
     }
     w = name_member(p, &id);
+    w->text = known ? NULL : step->value;
     w->present = true;
     w->type = step->type ? step->type : w->type;
     w->ref = step->ref ? step->ref : w->ref;
@@ -276,8 +350,8 @@ static void step_remove(planning *p, const scim_member_op *step)
 {
     scim_id id;
 
-    /* What is no id is no member either, and removing it is done. */
-    if (scim_id_parse(&id, step->value)) {
+    /* What cannot be an id is no member either, and removing it is done. */
+    if (member_id(&id, p->view->store, step->value)) {
         wanted *w = name_member(p, &id);
 
         /* Who comes back after this comes without the stored display. */
@@ -287,18 +361,19 @@ static void step_remove(planning *p, const scim_member_op *step)
     }
 }
 
-static bool element_matches(planning *p, const scim_id *id, const char *type,
-                            const char *display, apr_size_t display_len)
+static bool element_matches(planning *p, const scim_edge *edge)
 {
-    char text[SCIM_ID_TEXT + 1];
+    char id[SCIM_ID_TEXT + 1];
     json_t *element = scim_json_adopt(json_object(), p->scratch);
 
-    json_object_set_new(element, "value", json_string(scim_id_format(id, text)));
-    if (type) {
-        json_object_set_new(element, "type", json_string(type));
+    json_object_set_new(element, "value",
+                        edge->text ? json_stringn(edge->text, edge->text_len)
+                                   : json_string(scim_id_format(&edge->id, id)));
+    if (edge->type) {
+        json_object_set_new(element, "type", json_string(edge->type->name));
     }
-    if (display) {
-        json_object_set_new(element, "display", json_stringn(display, display_len));
+    if (edge->display) {
+        json_object_set_new(element, "display", json_stringn(edge->display, edge->display_len));
     }
     return scim_filter_match_element(p->filter, element, p->scratch);
 }
@@ -332,8 +407,7 @@ static const scim_error *where_edge(const scim_edge *edge, void *baton)
     SCIM_ERR(spend(p));
     apr_pool_clear(p->scratch);
     if (!apr_hash_get(p->named, edge->id.bytes, sizeof(edge->id.bytes)) &&
-        element_matches(p, &edge->id, edge->type ? edge->type->name : NULL, edge->display,
-                        edge->display_len)) {
+        element_matches(p, edge)) {
         change_matching(p, &edge->id);
     }
     return NULL;
@@ -364,19 +438,23 @@ static const scim_error *stored_edge(scim_edge *edge, planning *p, const scim_id
  * the stored one, its type is that of its resource. */
 static const scim_error *named_matches(bool *matches, planning *p, const wanted *w)
 {
-    const char *display = w->display;
-    apr_size_t display_len = display ? strlen(display) : 0;
     const type_def *type;
     scim_edge edge;
 
     SCIM_ERR(stored_edge(&edge, p, &w->id));
-    if (!w->display_given) {
-        display = edge.display;
-        display_len = edge.display_len;
+    edge.id = w->id;
+    if (w->display_given) {
+        edge.display = w->display;
+        edge.display_len = w->display ? strlen(w->display) : 0;
+    }
+    if (w->text) {
+        edge.text = w->text;
+        edge.text_len = strlen(w->text);
     }
     SCIM_ERR(scim_store_error(p->view->pool, record_find(&type, p->view, p->tenant, &w->id),
                               "reading members"));
-    *matches = element_matches(p, &w->id, type ? type->type->name : NULL, display, display_len);
+    edge.type = type ? type->type : NULL;
+    *matches = element_matches(p, &edge);
     return NULL;
 }
 
@@ -535,6 +613,7 @@ static const scim_error *plan_add(planning *p, const wanted *w)
     SCIM_ERR(check_member(p, w, type));
     add = apr_array_push(p->plan->adds);
     add->id = w->id;
+    add->text = w->text;
     add->type = type;
     add->display = w->display && *w->display ? w->display : NULL;
     add->display_given = w->display_given;
@@ -611,16 +690,12 @@ const scim_error *member_plan_make(member_plan **out, scim_view *view,
 
 /* Applying */
 
-static bool same_display(const member_add *add, scim_slice value)
+static bool same_display(const member_add *add, scim_slice display)
 {
-    apr_size_t len = value.len - STORE_SEAL - MEMBER_HEAD;
-    const char *text = (const char *)value.data + STORE_SEAL + MEMBER_HEAD;
+    apr_size_t len = add->display ? strlen(add->display) : 0;
 
-    if (!add->display_given) {
-        return true;
-    }
-    return add->display ? strlen(add->display) == len && !memcmp(add->display, text, len)
-                        : len == 0;
+    return !add->display_given ||
+           (len == display.len && (!len || !memcmp(add->display, display.data, len)));
 }
 
 /* What an add comes to in this transaction. */
@@ -629,6 +704,7 @@ typedef enum add_effect { ADD_NOTHING, ADD_NEW, ADD_DISPLAY } add_effect;
 static scim_kv_rc add_effect_of(add_effect *out, scim_kv_txn *txn, const scim_key *key,
                                 const member_add *add)
 {
+    edge_value there;
     scim_slice value;
     scim_kv_rc rc = scim_kv_get(txn, scim_key_slice(key), &value);
 
@@ -639,10 +715,10 @@ static scim_kv_rc add_effect_of(add_effect *out, scim_kv_txn *txn, const scim_ke
     if (rc != SCIM_KV_OK) {
         return rc;
     }
-    if (value.len < STORE_SEAL + MEMBER_HEAD) {
+    if (!read_value(&there, value)) {
         return SCIM_KV_CORRUPT;
     }
-    *out = same_display(add, value) ? ADD_NOTHING : ADD_DISPLAY;
+    *out = same_display(add, there.display) ? ADD_NOTHING : ADD_DISPLAY;
     return SCIM_KV_OK;
 }
 
@@ -691,15 +767,42 @@ scim_kv_rc member_plan_check(const member_plan *plan, const scim_view *view,
     return rc;
 }
 
+/* The text that names a member: that of the step, or that of the edge which is
+ * there already. */
+static scim_slice text_of(scim_kv_txn *txn, const scim_key *key, const member_add *add)
+{
+    scim_slice value = {NULL, 0};
+    edge_value there;
+    char *copy;
+
+    if (add->text) {
+        return (scim_slice){add->text, strlen(add->text)};
+    }
+    if (add->type || scim_kv_get(txn, scim_key_slice(key), &value) != SCIM_KV_OK ||
+        !read_value(&there, value) || !there.text.len) {
+        return (scim_slice){NULL, 0};
+    }
+    copy = scim_kv_scratch(txn, there.text.len);
+    memcpy(copy, there.text.data, there.text.len);
+    return (scim_slice){copy, there.text.len};
+}
+
 static scim_kv_rc put_edge(scim_kv_txn *txn, const scim_key *key, const member_add *add)
 {
+    scim_slice text = text_of(txn, key, add);
     apr_size_t display_len = add->display ? strlen(add->display) : 0;
-    apr_size_t len = STORE_SEAL + MEMBER_HEAD + display_len;
-    unsigned char *value = scim_kv_scratch(txn, len);
+    apr_size_t len = STORE_SEAL + MEMBER_HEAD + (text.len ? 2 + text.len : 0) + display_len;
+    unsigned char *value = scim_kv_scratch(txn, len), *at = value + STORE_SEAL;
 
-    store_put_u16(value + STORE_SEAL, add->type ? add->type->number : 0);
+    store_put_u16(at, text.len ? MEMBER_TEXT : add->type ? add->type->number : 0);
+    at += MEMBER_HEAD;
+    if (text.len) {
+        store_put_u16(at, (apr_uint16_t)text.len);
+        memcpy(at + 2, text.data, text.len);
+        at += 2 + text.len;
+    }
     if (display_len) {
-        memcpy(value + STORE_SEAL + MEMBER_HEAD, add->display, display_len);
+        memcpy(at, add->display, display_len);
     }
     store_seal(scim_key_slice(key), value, len);
     return scim_kv_put(txn, scim_key_slice(key), (scim_slice){value, len}, false);
@@ -726,9 +829,8 @@ static scim_kv_rc write_add(scim_kv_txn *txn, const scim_tenant *tenant, const s
     return rc;
 }
 
-/* Deletes both rows of an edge; *had: whether it was there. */
-static scim_kv_rc delete_edge(bool *had, scim_kv_txn *txn, const scim_tenant *tenant,
-                              const scim_id *group, const scim_id *member)
+scim_kv_rc member_delete(bool *had, scim_kv_txn *txn, const scim_tenant *tenant,
+                         const scim_id *group, const scim_id *member)
 {
     scim_key key;
     scim_kv_rc rc;
@@ -784,7 +886,7 @@ scim_kv_rc member_plan_write(const member_plan *plan, scim_kv_txn *txn,
     for (i = 0; i < plan->removes->nelts && rc == SCIM_KV_OK; i++) {
         bool had;
 
-        rc = delete_edge(&had, txn, tenant, group, &APR_ARRAY_IDX(plan->removes, i, scim_id));
+        rc = member_delete(&had, txn, tenant, group, &APR_ARRAY_IDX(plan->removes, i, scim_id));
         count -= had;
     }
     return rc == SCIM_KV_OK ? touch(txn, tenant, group, count, now) : rc;
@@ -821,13 +923,24 @@ static scim_kv_rc drop_each(scim_kv_txn *txn, const scim_tenant *tenant, scim_ta
     return rc == SCIM_KV_NOTFOUND ? SCIM_KV_OK : rc;
 }
 
+/* A group without counters is one that is deleted, and waits for the sweep. */
 static scim_kv_rc leave_group(scim_kv_txn *txn, const scim_tenant *tenant,
                               const scim_id *member, const scim_id *group, apr_time_t now)
 {
     bool had;
-    scim_kv_rc rc = delete_edge(&had, txn, tenant, group, member);
+    scim_slice value;
+    scim_key key;
+    scim_kv_rc rc = member_delete(&had, txn, tenant, group, member);
 
-    return rc == SCIM_KV_OK && had ? touch(txn, tenant, group, -1, now) : rc;
+    if (rc != SCIM_KV_OK || !had) {
+        return rc;
+    }
+    counter_key_group(&key, tenant, COUNTER_MEMBERS, group);
+    rc = scim_kv_get(txn, scim_key_slice(&key), &value);
+    if (rc == SCIM_KV_OK) {
+        return touch(txn, tenant, group, -1, now);
+    }
+    return rc == SCIM_KV_NOTFOUND ? SCIM_KV_OK : rc;
 }
 
 static scim_kv_rc lose_member(scim_kv_txn *txn, const scim_tenant *tenant, const scim_id *group,
@@ -835,20 +948,17 @@ static scim_kv_rc lose_member(scim_kv_txn *txn, const scim_tenant *tenant, const
 {
     bool had;
 
-    return delete_edge(&had, txn, tenant, group, member);
+    return member_delete(&had, txn, tenant, group, member);
 }
 
-scim_kv_rc member_drop(scim_kv_txn *txn, const scim_tenant *tenant, const scim_id *id,
-                       apr_time_t now)
+scim_kv_rc member_leave(scim_kv_txn *txn, const scim_tenant *tenant, const scim_id *id,
+                        apr_time_t now)
 {
     static const store_counter counters[] = {COUNTER_MEMBERS, COUNTER_REVISION,
                                              COUNTER_MODIFIED};
     scim_kv_rc rc = drop_each(txn, tenant, SCIM_TABLE_MEMBER_OF, id, leave_group, now);
     apr_size_t i;
 
-    if (rc == SCIM_KV_OK) {
-        rc = drop_each(txn, tenant, SCIM_TABLE_MEMBER, id, lose_member, now);
-    }
     for (i = 0; i < sizeof(counters) / sizeof(counters[0]) && rc == SCIM_KV_OK; i++) {
         scim_key key;
 
@@ -857,4 +967,13 @@ scim_kv_rc member_drop(scim_kv_txn *txn, const scim_tenant *tenant, const scim_i
         rc = rc == SCIM_KV_NOTFOUND ? SCIM_KV_OK : rc;
     }
     return rc;
+}
+
+scim_kv_rc member_drop(scim_kv_txn *txn, const scim_tenant *tenant, const scim_id *id,
+                       apr_time_t now)
+{
+    scim_kv_rc rc = member_leave(txn, tenant, id, now);
+
+    return rc == SCIM_KV_OK ? drop_each(txn, tenant, SCIM_TABLE_MEMBER, id, lose_member, now)
+                            : rc;
 }

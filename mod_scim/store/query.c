@@ -107,7 +107,7 @@ static bool plan_member(source *out, const search *s, const scim_filter *term)
         return false;
     }
     out->exact = true;
-    if (!scim_id_parse(&out->id, compare->value.text)) {
+    if (!member_id(&out->id, s->view->store, compare->value.text)) {
         out->kind = SOURCE_NOTHING;
         return true;
     }
@@ -348,7 +348,10 @@ static json_t *make_edge(const search *s, const scim_edge *edge)
     json_t *element = json_object();
     char id[SCIM_ID_TEXT + 1];
 
-    json_object_set_new(element, "value", json_string(scim_id_format(&edge->id, id)));
+    scim_id_format(&edge->id, id);
+    json_object_set_new(element, "value",
+                        edge->text ? json_stringn(edge->text, edge->text_len)
+                                   : json_string(id));
     if (edge->type) {
         json_object_set_new(element, "$ref", make_location(s, edge->type, id));
     }
@@ -403,7 +406,7 @@ static const json_t *subject_groups(subject_baton *b)
     return b->groups;
 }
 
-static const json_t *subject_edges(scim_subject *subject, const scim_attribute *attribute)
+static const json_t *subject_edges(scim_candidate *subject, const scim_attribute *attribute)
 {
     return attribute->role == SCIM_ROLE_MEMBERS ? subject_members(subject->baton)
                                                 : subject_groups(subject->baton);
@@ -414,7 +417,7 @@ static bool has_member(subject_baton *b, const char *value)
     bool has = false;
     scim_id id;
 
-    if (scim_id_parse(&id, value)) {
+    if (member_id(&id, b->s->view->store, value)) {
         scim_kv_rc rc = member_has(&has, b->s->view->txn, b->s->tenant, &b->record->id, &id);
 
         note_error(b, scim_store_error(b->s->view->pool, rc, "reading members"));
@@ -422,7 +425,7 @@ static bool has_member(subject_baton *b, const char *value)
     return has;
 }
 
-static bool subject_has_edge(scim_subject *subject, const scim_attribute *attribute,
+static bool subject_has_edge(scim_candidate *subject, const scim_attribute *attribute,
                              const char *value)
 {
     const json_t *groups, *element;
@@ -444,7 +447,7 @@ static const scim_error *judge(bool *matches, search *s, const scim_record *reco
                                const json_t **subject_json)
 {
     subject_baton b = {.s = s, .record = record};
-    scim_subject subject = {s->type->type, NULL, subject_edges, subject_has_edge, &b};
+    scim_candidate subject = {s->type->type, NULL, subject_edges, subject_has_edge, &b};
 
     apr_pool_clear(s->scratch);
     *subject_json = subject.resource = as_subject(s, record);

@@ -110,6 +110,20 @@ void record_write(scim_slice key, const record_head *head, unsigned char *buf)
     store_seal(key, buf, record_size(head));
 }
 
+const char *record_display(const json_t *json, apr_size_t *len)
+{
+    const json_t *value = json_object_get(json, "displayName");
+
+    if (!json_is_string(value)) {
+        value = json_object_get(json, "userName");
+    }
+    *len = json_string_length(value);
+    if (*len > APR_UINT16_MAX) {
+        *len = 0;
+    }
+    return json_string_value(value);
+}
+
 bool record_decode(record_head *out, scim_slice key, scim_slice value)
 {
     const unsigned char *at = value.data;

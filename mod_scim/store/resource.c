@@ -16,6 +16,8 @@
 
 #include "scim/etag.h"
 #include "scim/json.h"
+#include "scim/role.h"
+#include "scim/sweep.h"
 #include "scim/validate.h"
 
 #include "internal.h"
@@ -38,7 +40,19 @@ typedef struct record_plan {
     apr_array_header_t *drop; /* of index_row */
 } record_plan;
 
-typedef enum mutation_kind { MUTATION_CREATE, MUTATION_CHANGE, MUTATION_DELETE } mutation_kind;
+typedef enum mutation_kind {
+    MUTATION_CREATE,
+    MUTATION_CHANGE,
+    MUTATION_DELETE,
+    MUTATION_DEACTIVATE
+} mutation_kind;
+
+/* What becomes of the members of a deleted group. */
+typedef enum member_fate {
+    FATE_RELEASE, /* they lose it */
+    FATE_TREAT,   /* and are treated as the policy says, in the same transaction */
+    FATE_DEFER    /* all of that is left to the sweep */
+} member_fate;
 
 typedef struct mutation {
     mutation_kind kind;
@@ -52,8 +66,13 @@ typedef struct mutation {
     const scim_draft *draft; /* of a create */
     bool lenient;
     apr_time_t now;
-    scim_batch *batch;       /* or NULL: a transaction of its own */
+    scim_batch *batch;       /* or NULL */
+    scim_view *inside;       /* of the batch, or of what it follows from; NULL: a transaction
+                                of its own */
+    bool follows;            /* from another, which the brake has judged */
+    scim_deletion *deletion; /* of a DELETE by itself: what came of it */
     const scim_id *promised; /* of a create in a batch */
+    secret_memo *secrets;    /* of the batch, or its own */
     apr_pool_t *result_pool;
     apr_pool_t *pool; /* of one try */
 
@@ -63,13 +82,21 @@ typedef struct mutation {
     apr_array_header_t *others;    /* of record_plan: records that referred to a deleted one */
     apr_array_header_t *referrers; /* of unsigned char[REFERRER_LEN]: the rows that say so */
     member_plan *members;          /* or NULL */
-    apr_uint64_t revision;         /* of the record, expected */
-    apr_int64_t membership;        /* likewise of its membership, where it matters, else -1 */
-    record_head head;              /* of the record where plan is NULL, in pool */
+    secret_plan secret;
+    apr_uint64_t revision;  /* of the record, expected */
+    apr_int64_t membership; /* likewise of its membership, where it matters, else -1 */
+    record_head head;       /* of the record where plan is NULL, in pool */
     apr_array_header_t *names;
+    bool dismisses; /* a user is deleted, or active no more */
+    member_fate fate;
+    scim_on_group_delete then; /* of the members of a deleted group */
 
     /* what applying found */
     const index_row *conflict; /* REFUSED: the row that is taken */
+    bool braked;               /* REFUSED: by SCIMDeleteLimit */
+    scim_brake brake;
+    apr_uint32_t dismissed; /* users that the brake counts */
+    apr_int64_t edges;      /* members of a deleted group */
     bool changed;
     bool members_changed;
     scim_id made;
@@ -86,21 +113,6 @@ static const scim_error *not_found(const mutation *m)
     return scim_error_make(m->result_pool, SCIM_E_NOT_FOUND,
                            "There is no %s with the id \"%s\" in this directory",
                            m->type->type->name, scim_id_format(&m->id, text));
-}
-
-/* displayName, else userName: what other resources show of this one. */
-static const char *display_of(const json_t *json, apr_size_t *len)
-{
-    const json_t *value = json_object_get(json, "displayName");
-
-    if (!json_is_string(value)) {
-        value = json_object_get(json, "userName");
-    }
-    *len = json_string_length(value);
-    if (*len > APR_UINT16_MAX) {
-        *len = 0;
-    }
-    return json_string_value(value);
 }
 
 static record_plan *plan_record(mutation *m, write_kind kind, const type_def *type,
@@ -124,7 +136,7 @@ static record_plan *plan_record(mutation *m, write_kind kind, const type_def *ty
     plan->drop = index_rows_without(had, has, m->pool);
     if (after) {
         plan->head.json = scim_json_write(after, &plan->head.json_len, m->pool);
-        plan->head.display = display_of(after, &plan->head.display_len);
+        plan->head.display = record_display(after, &plan->head.display_len);
         plan->head.inactive = json_is_false(json_object_get(after, "active"));
     }
     return plan;
@@ -150,11 +162,28 @@ static const scim_error *note_targets(const mutation *m, const scim_view *view,
     return NULL;
 }
 
+/* What a group is called is the tenant's to say; one that is there may keep
+ * its name. */
+static const scim_error *check_group_name(const mutation *m, const json_t *before,
+                                          const json_t *after)
+{
+    const json_t *was = json_object_get(before, "displayName");
+    const json_t *is = json_object_get(after, "displayName");
+
+    if (!m->type->type->members || (before && json_equal(was, is))) {
+        return NULL;
+    }
+    return scim_role_check_group(&m->tenant->policy, json_string_value(is),
+                                 json_string_length(is), m->result_pool);
+}
+
 /* Plans what a client wants stored. */
 static const scim_error *plan_draft(mutation *m, scim_view *view, write_kind kind,
                                     const record_head *old, const json_t *before, json_t *after)
 {
+    SCIM_ERR(check_group_name(m, before, after));
     m->plan = plan_record(m, kind, m->type, &m->id, old, before, after);
+    m->dismisses = m->type->type->groups && old && !old->inactive && m->plan->head.inactive;
     if (record_size(&m->plan->head) > RESOURCE_MAX) {
         return scim_error_make(m->result_pool, SCIM_E_TOO_LARGE,
                                "The %s would have %" APR_SIZE_T_FMT " bytes; at most %d are "
@@ -189,12 +218,21 @@ static const scim_error *plan_members(mutation *m, scim_view *view, const scim_d
     return NULL;
 }
 
+/* What the draft says of the password, which its JSON does not. */
+static const scim_error *plan_secret(mutation *m, scim_view *view, const scim_draft *draft,
+                                     const scim_id *id)
+{
+    return secret_plan_make(&m->secret, view->txn, m->tenant, id, draft, m->secrets,
+                            m->result_pool);
+}
+
 static const scim_error *prepare_create(mutation *m, scim_view *view)
 {
     json_t *json = scim_json_adopt(json_deep_copy(m->draft->json), m->pool);
 
     SCIM_ERR(reference_resolve(view, m->tenant, m->type->type, json, NULL, loose(m)));
     SCIM_ERR(plan_draft(m, view, WRITE_CREATE, NULL, NULL, json));
+    SCIM_ERR(plan_secret(m, view, m->draft, NULL));
     return plan_members(m, view, m->draft, m->promised);
 }
 
@@ -317,6 +355,7 @@ static const scim_error *prepare_change(mutation *m, scim_view *view)
         SCIM_ERR(plan_draft(m, view, WRITE_CHANGE, &head, before, draft.json));
     }
     SCIM_ERR(keep_existing(m, view, &head));
+    SCIM_ERR(plan_secret(m, view, &draft, &m->id));
     return plan_members(m, view, &draft, &m->id);
 }
 
@@ -394,6 +433,45 @@ static const scim_error *plan_referrers(mutation *m, scim_view *view)
     return NULL;
 }
 
+/* In a batch the members of all its groups count together: it holds the lock
+ * of all writers. */
+static member_fate fate_of(const mutation *m, apr_int64_t edges)
+{
+    int taken = m->batch ? m->batch->treated : 0;
+
+    if (edges > SCIM_SWEEP_STEP) {
+        return FATE_DEFER;
+    }
+    if (m->then == SCIM_ON_DELETE_KEEP || !edges) {
+        return FATE_RELEASE;
+    }
+    return taken + edges > SCIM_SWEEP_STEP ? FATE_DEFER : FATE_TREAT;
+}
+
+static scim_kv_rc count_edges(mutation *m, scim_kv_txn *txn)
+{
+    scim_key key;
+
+    counter_key_group(&key, m->tenant, COUNTER_MEMBERS, &m->id);
+    return counter_read(&m->edges, txn, &key);
+}
+
+static const scim_error *plan_members_fate(mutation *m, scim_view *view, const json_t *group)
+{
+    const json_t *name = json_object_get(group, "displayName");
+
+    if (!m->type->type->members) {
+        return NULL;
+    }
+    if (scim_role_of_group(&m->tenant->policy, json_string_value(name),
+                           json_string_length(name), m->pool) >= 0) {
+        m->then = m->tenant->policy.on_group_delete;
+    }
+    SCIM_ERR(scim_store_error(m->result_pool, count_edges(m, view->txn), "reading members"));
+    m->fate = fate_of(m, m->edges);
+    return NULL;
+}
+
 static const scim_error *prepare_delete(mutation *m, scim_view *view)
 {
     record_head head;
@@ -406,7 +484,26 @@ static const scim_error *prepare_delete(mutation *m, scim_view *view)
         return scim_store_error(m->result_pool, SCIM_KV_CORRUPT, "parsing a resource");
     }
     m->plan = plan_record(m, WRITE_REMOVE, m->type, &m->id, &head, before, NULL);
+    m->dismisses = m->type->type->groups != NULL;
+    SCIM_ERR(plan_members_fate(m, view, before));
     return plan_referrers(m, view);
+}
+
+/* The store's own doing: it takes a few bytes more than a client may send. */
+static const scim_error *prepare_deactivate(mutation *m, scim_view *view)
+{
+    record_head head;
+    json_t *before, *after;
+
+    SCIM_ERR(read_existing(m, view, &head));
+    before = parse_record(&head, m->pool);
+    after = before ? scim_json_adopt(json_deep_copy(before), m->pool) : NULL;
+    if (!after) {
+        return scim_store_error(m->result_pool, SCIM_KV_CORRUPT, "parsing a resource");
+    }
+    json_object_set_new(after, "active", json_false());
+    m->plan = plan_record(m, WRITE_CHANGE, m->type, &m->id, &head, before, after);
+    return NULL;
 }
 
 static const scim_error *prepare(scim_view *view, void *baton)
@@ -418,18 +515,55 @@ static const scim_error *prepare(scim_view *view, void *baton)
     m->others = apr_array_make(m->pool, 1, sizeof(record_plan));
     m->referrers = apr_array_make(m->pool, 1, REFERRER_LEN);
     m->members = NULL;
+    m->secret = (secret_plan){NULL, false};
     m->membership = -1;
     m->names = apr_array_make(m->result_pool, 4, sizeof(const char *));
     m->changed = m->members_changed = false;
     m->made = m->id;
+    m->dismisses = false;
+    m->fate = FATE_RELEASE;
+    m->then = SCIM_ON_DELETE_KEEP;
+    m->edges = 0;
     switch (m->kind) {
     case MUTATION_CREATE:
         return prepare_create(m, &own);
     case MUTATION_CHANGE:
         return prepare_change(m, &own);
+    case MUTATION_DEACTIVATE:
+        return prepare_deactivate(m, &own);
     default:
         return prepare_delete(m, &own);
     }
+}
+
+/* The record as it is, to be written once more: only its revision tells of a
+ * new password. */
+static record_plan *plan_touch(const mutation *m)
+{
+    record_plan *plan = apr_pcalloc(m->pool, sizeof(*plan));
+
+    plan->kind = WRITE_CHANGE;
+    plan->type = m->type;
+    plan->id = m->id;
+    plan->head = m->head;
+    plan->head.modified = m->head.modified > m->now ? m->head.modified : m->now;
+    plan->add = apr_array_make(m->pool, 1, sizeof(index_row));
+    plan->drop = apr_array_make(m->pool, 1, sizeof(index_row));
+    return plan;
+}
+
+/* Preparing's last step, which takes too long for a view. */
+static const scim_error *prepare_secret(mutation *m)
+{
+    /* Of a batch, all together, when it is known which there are. */
+    if (!m->batch || m->batch->hash_now) {
+        SCIM_ERR(secret_memo_settle(m->secrets));
+    }
+    if (secret_plan_changes(&m->secret)) {
+        m->plan = m->plan ? m->plan : plan_touch(m);
+        APR_ARRAY_PUSH(m->names, const char *) = "password";
+    }
+    return NULL;
 }
 
 /* Applying: checks */
@@ -437,7 +571,7 @@ static const scim_error *prepare(scim_view *view, void *baton)
 /* What is read while applying; it is used for no allocation. */
 static scim_view view_of(const mutation *m, scim_kv_txn *txn)
 {
-    return (scim_view){m->store, txn, m->pool, m->batch ? m->batch->view.promises : NULL};
+    return (scim_view){m->store, txn, m->pool, m->inside ? m->inside->promises : NULL};
 }
 
 /* EXISTS where a value that must be unique is another resource's: rows to be
@@ -569,6 +703,34 @@ static scim_kv_rc check_existing(const mutation *m, scim_kv_txn *txn)
     return rc;
 }
 
+/* As many members may have come that others must be asked. */
+static scim_kv_rc check_fate(mutation *m, scim_kv_txn *txn)
+{
+    scim_kv_rc rc;
+
+    if (!m->type->type->members) {
+        return SCIM_KV_OK;
+    }
+    rc = count_edges(m, txn);
+    return rc == SCIM_KV_OK && fate_of(m, m->edges) != m->fate ? SCIM_KV_STALE : rc;
+}
+
+/* Comes after all other checks: what cannot be done is not counted.  Of a
+ * group whose members are treated, all count, before the first of them. */
+static scim_kv_rc check_brake(mutation *m, scim_kv_txn *txn)
+{
+    apr_int64_t users = m->dismisses + (m->then == SCIM_ON_DELETE_KEEP ? 0 : m->edges);
+    scim_kv_rc rc;
+
+    if (m->follows || !users || !m->tenant->policy.delete_limit) {
+        return SCIM_KV_OK;
+    }
+    m->dismissed = users > APR_UINT32_MAX ? APR_UINT32_MAX : (apr_uint32_t)users;
+    rc = brake_check(&m->brake, txn, m->tenant, m->dismissed, m->now);
+    m->braked = rc == SCIM_KV_REFUSED;
+    return rc;
+}
+
 static scim_kv_rc check_all(mutation *m, scim_kv_txn *txn)
 {
     scim_kv_rc rc = store_check_format(txn);
@@ -583,6 +745,9 @@ static scim_kv_rc check_all(mutation *m, scim_kv_txn *txn)
     if (rc == SCIM_KV_OK && m->kind == MUTATION_DELETE) {
         rc = check_referrers(m, txn);
     }
+    if (rc == SCIM_KV_OK && m->kind == MUTATION_DELETE) {
+        rc = check_fate(m, txn);
+    }
     for (i = 0; i < m->others->nelts && rc == SCIM_KV_OK; i++) {
         rc = check_other(m, txn, &APR_ARRAY_IDX(m->others, i, record_plan));
     }
@@ -591,7 +756,7 @@ static scim_kv_rc check_all(mutation *m, scim_kv_txn *txn)
 
         rc = member_plan_check(m->members, &view, m->tenant, &m->made, &m->members_changed);
     }
-    return rc;
+    return rc == SCIM_KV_OK ? check_brake(m, txn) : rc;
 }
 
 /* Applying: writes */
@@ -649,6 +814,7 @@ static scim_kv_rc write_plan(mutation *m, scim_kv_txn *txn, const record_plan *p
     record_key(&key, m->tenant, plan->type, id);
     if (plan->kind == WRITE_REMOVE) {
         rc = scim_kv_del(txn, scim_key_slice(&key));
+        rc = rc == SCIM_KV_OK ? secret_drop(txn, m->tenant, id) : rc;
     } else {
         head.revision++;
         value = scim_kv_scratch(txn, record_size(&head));
@@ -708,13 +874,31 @@ static scim_kv_rc mint(mutation *m, scim_kv_txn *txn)
     return rc;
 }
 
+static scim_kv_rc drop_edges(const mutation *m, scim_kv_txn *txn)
+{
+    scim_kv_rc rc;
+
+    if (m->fate != FATE_DEFER) {
+        return member_drop(txn, m->tenant, &m->id, m->now);
+    }
+    rc = member_leave(txn, m->tenant, &m->id, m->now);
+    return rc == SCIM_KV_OK ? sweep_defer(txn, m->tenant, &m->id, m->then, m->now) : rc;
+}
+
 static scim_kv_rc write_all(mutation *m, scim_kv_txn *txn)
 {
     scim_kv_rc rc = SCIM_KV_OK;
     int i;
 
-    if (m->plan) {
+    if (m->dismissed) {
+        rc = brake_count(&m->brake, txn, m->tenant, m->dismissed);
+    }
+    if (rc == SCIM_KV_OK && m->plan) {
         rc = write_plan(m, txn, m->plan, &m->made);
+    }
+    if (rc == SCIM_KV_OK && secret_plan_changes(&m->secret)) {
+        rc =
+            secret_plan_write(&m->secret, txn, m->tenant, &m->made, m->plan->head.revision + 1);
     }
     for (i = 0; i < m->others->nelts && rc == SCIM_KV_OK; i++) {
         const record_plan *plan = &APR_ARRAY_IDX(m->others, i, record_plan);
@@ -725,7 +909,7 @@ static scim_kv_rc write_all(mutation *m, scim_kv_txn *txn)
         rc = member_plan_write(m->members, txn, m->tenant, &m->made, m->now);
     }
     if (rc == SCIM_KV_OK && m->kind == MUTATION_DELETE) {
-        rc = member_drop(txn, m->tenant, &m->made, m->now);
+        rc = drop_edges(m, txn);
     }
     return rc;
 }
@@ -750,7 +934,8 @@ static scim_kv_rc apply(scim_kv_txn *txn, void *baton)
     scim_kv_rc rc = SCIM_KV_OK;
 
     m->conflict = NULL;
-    m->members_changed = false;
+    m->braked = m->members_changed = false;
+    m->dismissed = 0;
     m->made = m->id;
     if (m->kind == MUTATION_CREATE) {
         rc = mint(m, txn);
@@ -766,14 +951,42 @@ static scim_kv_rc apply(scim_kv_txn *txn, void *baton)
     return rc == SCIM_KV_OK && m->kind != MUTATION_DELETE ? note_result(m, txn) : rc;
 }
 
-/* The last resort: prepared and applied under the lock. */
+/* Under the lock: a group is deleted, and then its members are treated. */
+static scim_kv_rc apply_and_treat(mutation *m, scim_kv_txn *txn)
+{
+    scim_view view = view_of(m, txn);
+    apr_array_header_t *members;
+    scim_kv_rc rc = sweep_members(&members, &view, m->tenant, &m->id, SCIM_SWEEP_STEP);
+
+    if (rc == SCIM_KV_OK) {
+        rc = apply(txn, m);
+    }
+    if (rc != SCIM_KV_OK) {
+        return rc;
+    }
+    if (m->batch) {
+        m->batch->treated += members->nelts;
+    }
+    m->error = sweep_treat(m->deletion->consequences, &view, m->tenant, &m->id, m->then,
+                           members, m->now);
+    return m->error ? SCIM_KV_REFUSED : SCIM_KV_OK;
+}
+
+static scim_kv_rc apply_alone(mutation *m, scim_kv_txn *txn)
+{
+    return m->fate == FATE_TREAT ? apply_and_treat(m, txn) : apply(txn, m);
+}
+
+/* The last resort, and the way of what needs pools: prepared and applied under
+ * the lock. */
 static scim_kv_rc apply_exclusive(scim_kv_txn *txn, void *baton)
 {
     mutation *m = baton;
     scim_view view = view_of(m, txn);
 
     m->error = prepare(&view, m);
-    return m->error ? SCIM_KV_REFUSED : apply(txn, m);
+    m->error = m->error ? m->error : prepare_secret(m);
+    return m->error ? SCIM_KV_REFUSED : apply_alone(m, txn);
 }
 
 static bool anything_to_do(const mutation *m)
@@ -785,6 +998,9 @@ static const scim_error *refused(const mutation *m)
 {
     const index_row *row = m->conflict;
 
+    if (m->braked) {
+        return brake_refusal(m->tenant, m->result_pool);
+    }
     if (m->error || !row) {
         return m->error;
     }
@@ -801,14 +1017,21 @@ static const scim_error *outcome(const mutation *m, scim_kv_rc rc)
     return scim_store_error(m->result_pool, rc, "changing a resource");
 }
 
-/* In a batch nobody else writes: prepared and applied, once. */
-static const scim_error *mutate_in_batch(mutation *m)
+/* Within a transaction nobody else writes: prepared and applied, once.  What
+ * holds the brake must not be undone with the operation that it refuses. */
+static const scim_error *mutate_inside(mutation *m)
 {
+    scim_kv_txn *txn = m->inside->txn;
     scim_kv_rc rc = SCIM_KV_OK;
 
-    SCIM_ERR(prepare(&m->batch->view, m));
+    SCIM_ERR(prepare(m->inside, m));
+    SCIM_ERR(prepare_secret(m));
     if (anything_to_do(m)) {
-        rc = apply(m->batch->view.txn, m);
+        rc = apply_alone(m, txn);
+    }
+    if (rc == SCIM_KV_REFUSED && m->braked) {
+        SCIM_ERR(scim_store_error(m->result_pool, brake_hold(&m->brake, txn, m->tenant),
+                                  "holding the brake"));
     }
     return outcome(m, rc);
 }
@@ -819,17 +1042,25 @@ static const scim_error *mutate(mutation *m)
     int tries;
 
     apr_pool_create(&m->pool, m->result_pool);
-    if (m->batch) {
-        return mutate_in_batch(m);
+    m->secrets = m->batch ? m->batch->secrets : secret_memo_make(m->result_pool);
+    if (m->inside) {
+        return mutate_inside(m);
     }
     for (tries = 0; tries < OPTIMISTIC_TRIES && rc == SCIM_KV_STALE; tries++) {
         apr_pool_clear(m->pool);
         SCIM_ERR(scim_store_view(m->store, prepare, m, m->result_pool));
+        SCIM_ERR(prepare_secret(m));
+        if (m->fate == FATE_TREAT) {
+            break;
+        }
         rc = anything_to_do(m) ? scim_kv_update(m->store->kv, apply, m) : SCIM_KV_OK;
     }
     if (rc == SCIM_KV_STALE) {
         apr_pool_clear(m->pool);
         rc = scim_kv_update_exclusive(m->store->kv, apply_exclusive, m);
+    }
+    if (rc == SCIM_KV_REFUSED && m->braked && !m->brake.on) {
+        brake_trip(m->store, m->tenant, m->dismissed, m->now);
     }
     return outcome(m, rc);
 }
@@ -889,12 +1120,58 @@ static const scim_error *change(scim_change *out, mutation *m, const scim_id *id
     return NULL;
 }
 
-static const scim_error *drop(mutation *m, const scim_id *id,
+static const scim_error *drop(scim_deletion *out, mutation *m, const scim_id *id,
                               const scim_precondition *precondition)
 {
     m->id = *id;
     m->precondition = precondition;
+    m->deletion = out;
+    out->consequences = apr_array_make(m->result_pool, 1, sizeof(scim_consequence));
+    out->pending = false;
+    SCIM_ERR(mutate(m));
+    out->pending = m->fate == FATE_DEFER;
+    return NULL;
+}
+
+/* Of what follows from another mutation.  An error stays where it is made. */
+static const scim_error *follow(bool *was, mutation *m, scim_view *view, const scim_id *id)
+{
+    record_head head;
+    scim_key key;
+    scim_kv_rc rc;
+
+    record_key(&key, m->tenant, m->type, id);
+    rc = record_read(&head, view->txn, &key);
+    *was = rc == SCIM_KV_OK && !(m->kind == MUTATION_DEACTIVATE && head.inactive);
+    if (!*was) {
+        return rc == SCIM_KV_NOTFOUND ? NULL
+                                      : scim_store_error(view->pool, rc, "reading a user");
+    }
+    m->id = *id;
+    m->inside = view;
+    m->follows = true;
     return mutate(m);
+}
+
+const scim_error *resource_remove(bool *was, scim_view *view, const scim_tenant *tenant,
+                                  const type_def *type, const scim_id *id, apr_time_t now)
+{
+    mutation m = mutation_of(MUTATION_DELETE, view->store, tenant, type->type, now, view->pool);
+
+    return follow(was, &m, view, id);
+}
+
+const scim_error *resource_deactivate(apr_uint64_t *version, scim_view *view,
+                                      const scim_tenant *tenant, const type_def *type,
+                                      const scim_id *id, apr_time_t now)
+{
+    mutation m =
+        mutation_of(MUTATION_DEACTIVATE, view->store, tenant, type->type, now, view->pool);
+    bool was;
+
+    SCIM_ERR(follow(&was, &m, view, id));
+    *version = was ? m.version : 0;
+    return NULL;
 }
 
 const scim_error *scim_resource_create(scim_change *out, scim_store *store,
@@ -920,14 +1197,15 @@ const scim_error *scim_resource_change(scim_change *out, scim_store *store,
     return change(out, &m, id, precondition, lenient);
 }
 
-const scim_error *scim_resource_delete(scim_store *store, const scim_tenant *tenant,
+const scim_error *scim_resource_delete(scim_deletion *out, scim_store *store,
+                                       const scim_tenant *tenant,
                                        const scim_resource_type *type, const scim_id *id,
                                        const scim_precondition *precondition, apr_time_t now,
                                        apr_pool_t *result_pool)
 {
     mutation m = mutation_of(MUTATION_DELETE, store, tenant, type, now, result_pool);
 
-    return drop(&m, id, precondition);
+    return drop(out, &m, id, precondition);
 }
 
 const scim_error *scim_resource_get(scim_record *out, scim_view *view,
@@ -961,8 +1239,15 @@ typedef struct batching {
     scim_batch batch;
     scim_batch_fn fn;
     void *baton;
+    int runs;
+    bool again; /* it has passwords that are not hashed yet */
     const scim_error *error;
 } batching;
+
+/* What is to be hashed shows in a run, and is hashed between this and the next:
+ * once, but where a user gets several passwords, or somebody sets one meanwhile.
+ * From here on, under the lock. */
+#define BATCH_RUNS 4
 
 static scim_kv_rc run_batch(scim_kv_txn *txn, void *baton)
 {
@@ -974,17 +1259,25 @@ static scim_kv_rc run_batch(scim_kv_txn *txn, void *baton)
     }
     b->batch.view.txn = txn;
     b->error = b->fn(&b->batch, b->baton);
-    return b->error ? SCIM_KV_REFUSED : SCIM_KV_OK;
+    b->again = !b->error && !secret_memo_settled(b->batch.secrets);
+    return b->error || b->again ? SCIM_KV_REFUSED : SCIM_KV_OK;
 }
 
 const scim_error *scim_store_batch(scim_store *store, scim_batch_fn fn, void *baton,
                                    apr_pool_t *result_pool)
 {
     batching b = {.fn = fn, .baton = baton};
+    secret_memo *secrets = secret_memo_make(result_pool);
     scim_kv_rc rc;
 
-    b.batch.view = (scim_view){store, NULL, result_pool, apr_hash_make(result_pool)};
-    rc = scim_kv_update_exclusive(store->kv, run_batch, &b);
+    do {
+        SCIM_ERR(secret_memo_settle(secrets));
+        b.again = false;
+        b.batch = (scim_batch){.view = {store, NULL, result_pool, apr_hash_make(result_pool)},
+                               .secrets = secrets,
+                               .hash_now = ++b.runs == BATCH_RUNS};
+        rc = scim_kv_update_exclusive(store->kv, run_batch, &b);
+    } while (rc == SCIM_KV_REFUSED && b.again);
     if (rc == SCIM_KV_REFUSED && b.error) {
         return b.error;
     }
@@ -1026,6 +1319,7 @@ const scim_error *scim_batch_create(scim_change *out, scim_batch *batch,
         mutation_of(MUTATION_CREATE, batch->view.store, tenant, draft->type, now, result_pool);
 
     m.batch = batch;
+    m.inside = &batch->view;
     m.promised = promised;
     SCIM_ERR(create(out, &m, draft, lenient));
     if (promised) {
@@ -1045,19 +1339,21 @@ const scim_error *scim_batch_change(scim_change *out, scim_batch *batch,
         mutation_of(MUTATION_CHANGE, batch->view.store, tenant, type, now, result_pool);
 
     m.batch = batch;
+    m.inside = &batch->view;
     m.draft_fn = draft_fn;
     m.baton = baton;
     return change(out, &m, id, precondition, lenient);
 }
 
-const scim_error *scim_batch_delete(scim_batch *batch, const scim_tenant *tenant,
-                                    const scim_resource_type *type, const scim_id *id,
-                                    const scim_precondition *precondition, apr_time_t now,
-                                    apr_pool_t *result_pool)
+const scim_error *scim_batch_delete(scim_deletion *out, scim_batch *batch,
+                                    const scim_tenant *tenant, const scim_resource_type *type,
+                                    const scim_id *id, const scim_precondition *precondition,
+                                    apr_time_t now, apr_pool_t *result_pool)
 {
     mutation m =
         mutation_of(MUTATION_DELETE, batch->view.store, tenant, type, now, result_pool);
 
     m.batch = batch;
-    return drop(&m, id, precondition);
+    m.inside = &batch->view;
+    return drop(out, &m, id, precondition);
 }

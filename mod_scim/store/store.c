@@ -513,6 +513,35 @@ const scim_error *scim_store_view(scim_store *store, scim_view_fn fn, void *bato
     return rc == SCIM_KV_OK ? v.error : scim_store_error(result_pool, rc, "reading");
 }
 
+static scim_kv_rc count_names(int *count, scim_kv_txn *txn, const char *prefix)
+{
+    scim_kv_cursor *cursor = scim_kv_cursor_open(txn);
+    scim_slice key;
+    scim_key from;
+    scim_kv_rc rc;
+
+    system_key(&from, prefix);
+    for (rc = scim_kv_seek(cursor, scim_key_slice(&from), &key, NULL);
+         rc == SCIM_KV_OK && scim_key_has_prefix(key, &from, NULL);
+         rc = scim_kv_next(cursor, &key, NULL)) {
+        ++*count;
+    }
+    return rc == SCIM_KV_NOTFOUND ? SCIM_KV_OK : rc;
+}
+
+/* Those of the registry are all there: else the store had not opened. */
+const scim_error *scim_store_complete(bool *out, scim_view *view)
+{
+    int count = 0;
+    scim_kv_rc rc = count_names(&count, view->txn, "type/");
+
+    if (rc == SCIM_KV_OK) {
+        rc = count_names(&count, view->txn, "index/");
+    }
+    *out = count == view->store->types_count + view->store->indexes_count;
+    return scim_store_error(view->pool, rc, "reading types and indexes");
+}
+
 const scim_registry *scim_store_registry(const scim_store *store)
 {
     return store->registry;

@@ -116,7 +116,8 @@ static bool read_policy(scim_policy *out, scim_slice bytes, apr_pool_t *pool)
     scim_role_pattern *roles;
     int i, count;
 
-    if (bytes.len < POLICY_HEAD || at[0] != POLICY_VERSION) {
+    if (bytes.len < POLICY_HEAD || at[0] != POLICY_VERSION || at[2] > SCIM_CUSTOM_REFUSE ||
+        at[3] > SCIM_ON_DELETE_DELETE) {
         return false;
     }
     out->unique_group_names = at[1] & POLICY_UNIQUE_NAMES;
@@ -141,6 +142,13 @@ static bool read_policy(scim_policy *out, scim_slice bytes, apr_pool_t *pool)
     return at == end;
 }
 
+bool scim_policy_equal(const scim_policy *a, const scim_policy *b, apr_pool_t *scratch_pool)
+{
+    scim_slice left = write_policy(a, scratch_pool), right = write_policy(b, scratch_pool);
+
+    return left.len == right.len && !memcmp(left.data, right.data, left.len);
+}
+
 static void tenant_key(scim_key *key, const char *name)
 {
     scim_key_begin(key, SCIM_TABLE_TENANT);
@@ -159,8 +167,8 @@ static bool decode(scim_tenant *out, const char *name, apr_size_t name_len, scim
     out->suspended = at[4] != 0;
     out->created = (apr_time_t)store_get_u64(at + 5);
     out->name = apr_pstrmemdup(pool, name, name_len);
-    return read_policy(&out->policy,
-                       (scim_slice){at + TENANT_HEAD, rest.len - TENANT_HEAD}, pool);
+    return read_policy(&out->policy, (scim_slice){at + TENANT_HEAD, rest.len - TENANT_HEAD},
+                       pool);
 }
 
 static const scim_error *unknown(const char *name, apr_pool_t *pool)
@@ -185,9 +193,9 @@ const scim_error *scim_tenant_find(scim_tenant *out, scim_view *view, const char
     if (rc == SCIM_KV_OK && !decode(out, name, strlen(name), rest, view->pool)) {
         rc = SCIM_KV_CORRUPT;
     }
-    return rc == SCIM_KV_OK
-               ? NULL
-               : scim_store_error(view->pool, rc, apr_pstrcat(view->pool, "tenant ", name, NULL));
+    return rc == SCIM_KV_OK ? NULL
+                            : scim_store_error(view->pool, rc,
+                                               apr_pstrcat(view->pool, "tenant ", name, NULL));
 }
 
 const scim_error *scim_tenant_list(apr_array_header_t **out, scim_view *view)
@@ -264,6 +272,12 @@ static scim_kv_rc read_default_policy(scim_policy *out, scim_kv_txn *txn, apr_po
         rc = SCIM_KV_CORRUPT;
     }
     return rc == SCIM_KV_NOTFOUND ? SCIM_KV_OK : rc;
+}
+
+const scim_error *scim_tenant_default_policy(scim_policy *out, scim_view *view)
+{
+    return scim_store_error(view->pool, read_default_policy(out, view->txn, view->pool),
+                            "the default policy");
 }
 
 static scim_kv_rc put_default_policy(scim_kv_txn *txn, const scim_policy *policy,
@@ -386,13 +400,6 @@ typedef struct policy_setting {
     apr_pool_t *pool;
 } policy_setting;
 
-static bool differs(const scim_policy *a, const scim_policy *b, apr_pool_t *pool)
-{
-    scim_slice left = write_policy(a, pool), right = write_policy(b, pool);
-
-    return left.len != right.len || memcmp(left.data, right.data, left.len);
-}
-
 /* Looks what differs; writes it where the transaction may. */
 static const scim_error *set_policies(scim_view *view, void *baton)
 {
@@ -403,7 +410,7 @@ static const scim_error *set_policies(scim_view *view, void *baton)
     int i;
 
     apr_array_clear(s->changed);
-    s->default_changed = rc == SCIM_KV_OK && differs(&present, &wanted, s->pool);
+    s->default_changed = rc == SCIM_KV_OK && !scim_policy_equal(&present, &wanted, s->pool);
     if (s->default_changed && scim_kv_writable(view->txn)) {
         rc = put_default_policy(view->txn, &wanted, s->pool);
     }
@@ -413,7 +420,7 @@ static const scim_error *set_policies(scim_view *view, void *baton)
         scim_tenant *tenant = &APR_ARRAY_IDX(tenants, i, scim_tenant);
 
         wanted = s->fn(tenant->name, s->baton, s->pool);
-        if (!differs(&tenant->policy, &wanted, s->pool)) {
+        if (scim_policy_equal(&tenant->policy, &wanted, s->pool)) {
             continue;
         }
         APR_ARRAY_PUSH(s->changed, const char *) = tenant->name;

@@ -2,6 +2,7 @@
 /*
  * Bearer tokens: making, finding, listing and revoking them.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include <apr_strings.h>
@@ -127,6 +128,21 @@ static bool decode(token_row *out, scim_slice rest, apr_pool_t *pool)
     return out->tenant_name && out->connection;
 }
 
+bool token_decode(scim_identity *out, apr_uint32_t *tenant, const char **tenant_name,
+                  scim_slice rest, apr_pool_t *pool)
+{
+    token_row row;
+
+    if (!decode(&row, rest, pool)) {
+        return false;
+    }
+    out->connection = row.connection;
+    out->hint = row.hint;
+    *tenant = row.tenant;
+    *tenant_name = row.tenant_name;
+    return true;
+}
+
 static unsigned char *write_string(unsigned char *at, const char *text)
 {
     apr_size_t len = strlen(text);
@@ -201,6 +217,15 @@ const scim_error *scim_token_find(scim_token_state *state, scim_identity *out, s
     return NULL;
 }
 
+static scim_kv_rc put_row(scim_kv_txn *txn, const scim_key *key, const token_row *row,
+                          bool no_overwrite, apr_pool_t *pool)
+{
+    scim_slice value = encode(row, pool);
+
+    store_seal(scim_key_slice(key), (unsigned char *)value.data, value.len);
+    return scim_kv_put(txn, scim_key_slice(key), value, no_overwrite);
+}
+
 typedef struct token_write {
     scim_key key;
     token_row row;
@@ -215,7 +240,6 @@ static scim_kv_rc create(scim_kv_txn *txn, void *baton)
     token_write *w = baton;
     scim_view view = {.txn = txn, .pool = w->pool};
     scim_tenant tenant;
-    scim_slice value;
     scim_kv_rc rc = store_check_format(txn);
 
     if (rc != SCIM_KV_OK) {
@@ -226,9 +250,7 @@ static scim_kv_rc create(scim_kv_txn *txn, void *baton)
         return SCIM_KV_REFUSED;
     }
     w->row.tenant = tenant.number;
-    value = encode(&w->row, w->pool);
-    store_seal(scim_key_slice(&w->key), (unsigned char *)value.data, value.len);
-    return scim_kv_put(txn, scim_key_slice(&w->key), value, true);
+    return put_row(txn, &w->key, &w->row, true, w->pool);
 }
 
 const scim_error *scim_token_create(char *token, scim_store *store, const char *tenant,
@@ -286,6 +308,223 @@ static scim_kv_rc each(scim_kv_txn *txn, const scim_tenant *tenant, token_fn fn,
     }
     return rc == SCIM_KV_NOTFOUND ? SCIM_KV_OK : rc;
 }
+
+/* Rotating */
+
+typedef struct rotating {
+    scim_store *store;
+    char *token;
+    token_row row; /* of the new token */
+    apr_time_t until;
+    scim_rotation *out;
+    scim_kv_txn *txn;
+    scim_tenant tenant;
+    bool made;
+    const token_row *newest; /* whose scopes the new one has */
+    bool newest_lives;
+    const scim_error *error; /* REFUSED: why */
+    apr_pool_t *pool;
+} rotating;
+
+static bool lives(const token_row *row, apr_time_t now)
+{
+    return !row->expires || row->expires > now;
+}
+
+/* A token that lives is asked before one that has expired, whatever its age. */
+static void judge_newest(rotating *r, const token_row *row)
+{
+    bool living = lives(row, r->row.created);
+
+    if (!r->newest || living > r->newest_lives ||
+        (living == r->newest_lives && row->created > r->newest->created)) {
+        r->newest = apr_pmemdup(r->pool, row, sizeof(*row));
+        r->newest_lives = living;
+    }
+}
+
+static scim_kv_rc gather_one(scim_slice key, const token_row *row, void *baton)
+{
+    rotating *r = baton;
+    scim_older_token *older;
+
+    if (strcmp(row->connection, r->row.connection)) {
+        return SCIM_KV_OK;
+    }
+    judge_newest(r, row);
+    if (lives(row, r->row.created)) {
+        if (key.len != 1 + DIGEST_LEN) {
+            return SCIM_KV_CORRUPT;
+        }
+        older = apr_array_push(r->out->older);
+        memcpy(older->digest, (const char *)key.data + 1, DIGEST_LEN);
+        fill_identity(&older->identity, row);
+        older->identity.tenant = r->tenant;
+        older->expired = row->expires;
+    }
+    return SCIM_KV_OK;
+}
+
+static void digest_key(scim_key *key, const unsigned char *digest)
+{
+    scim_key_begin(key, SCIM_TABLE_TOKEN);
+    scim_key_bytes(key, digest, DIGEST_LEN);
+}
+
+/* Gives a token another end, where it is there and still ends at "now_at". */
+static scim_kv_rc set_expires(scim_kv_txn *txn, const unsigned char *digest, apr_time_t now_at,
+                              apr_time_t expires, apr_pool_t *pool)
+{
+    scim_slice rest;
+    token_row row;
+    scim_key key;
+    scim_kv_rc rc;
+
+    digest_key(&key, digest);
+    rc = store_get(txn, &key, TOKEN_HEAD, &rest);
+    if (rc != SCIM_KV_OK) {
+        return rc == SCIM_KV_NOTFOUND ? SCIM_KV_OK : rc;
+    }
+    if (!decode(&row, rest, pool)) {
+        return SCIM_KV_CORRUPT;
+    }
+    if (row.expires != now_at) {
+        return SCIM_KV_OK;
+    }
+    row.expires = expires;
+    return put_row(txn, &key, &row, false, pool);
+}
+
+static bool has_hint(const apr_array_header_t *older, const char *hint)
+{
+    int i;
+
+    for (i = 0; i < older->nelts; i++) {
+        if (!strcmp(APR_ARRAY_IDX(older, i, scim_older_token).identity.hint, hint)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Older tokens are revoked by their hint: the new one must not go with them. */
+static bool mint_other(rotating *r)
+{
+    do {
+        if (!mint(r->token)) {
+            return false;
+        }
+    } while (has_hint(r->out->older, r->token + SCIM_TOKEN_LEN - HINT_LEN));
+    r->row.hint = apr_pstrdup(r->pool, r->token + SCIM_TOKEN_LEN - HINT_LEN);
+    return true;
+}
+
+static scim_kv_rc write_rotation(rotating *r)
+{
+    scim_kv_rc rc = SCIM_KV_OK;
+    scim_key key;
+    int i;
+
+    if (!mint_other(r) || !token_key(&key, r->store, r->token)) {
+        return SCIM_KV_IO;
+    }
+    for (i = 0; i < r->out->older->nelts && r->until && rc == SCIM_KV_OK; i++) {
+        scim_older_token *older = &APR_ARRAY_IDX(r->out->older, i, scim_older_token);
+
+        if (!older->expired || older->expired > r->until) {
+            rc = set_expires(r->txn, older->digest, older->expired, r->until, r->pool);
+            older->identity.expires = r->until;
+        }
+    }
+    r->row.scopes = r->out->scopes = r->newest->scopes;
+    return rc == SCIM_KV_OK ? put_row(r->txn, &key, &r->row, true, r->pool) : rc;
+}
+
+static scim_kv_rc rotate(scim_kv_txn *txn, void *baton)
+{
+    rotating *r = baton;
+    scim_view view = {.txn = txn, .pool = r->pool};
+    scim_kv_rc rc = store_check_format(txn);
+
+    if (rc != SCIM_KV_OK) {
+        return rc;
+    }
+    r->error = scim_tenant_find(&r->tenant, &view, r->row.tenant_name);
+    if (r->error) {
+        return SCIM_KV_REFUSED;
+    }
+    r->txn = txn;
+    r->row.tenant = r->tenant.number;
+    rc = each(txn, &r->tenant, gather_one, r, r->pool);
+    r->made = rc == SCIM_KV_OK && r->newest;
+    return r->made ? write_rotation(r) : rc;
+}
+
+static int newest_first(const void *a, const void *b)
+{
+    const scim_older_token *one = a, *other = b;
+
+    return (one->identity.created < other->identity.created) -
+           (one->identity.created > other->identity.created);
+}
+
+const scim_error *scim_token_rotate(bool *made, char *token, scim_rotation *out,
+                                    scim_store *store, const char *tenant,
+                                    const char *connection, apr_time_t now, apr_time_t expires,
+                                    apr_time_t until, apr_pool_t *result_pool)
+{
+    rotating r = {.store = store,
+                  .token = token,
+                  .row = {0, now, now, expires, 0, NULL, tenant, connection},
+                  .until = until,
+                  .out = out,
+                  .pool = result_pool};
+    scim_kv_rc rc;
+
+    out->older = apr_array_make(result_pool, 4, sizeof(scim_older_token));
+    rc = scim_kv_update_exclusive(store->kv, rotate, &r);
+    *made = rc == SCIM_KV_OK && r.made;
+    qsort(out->older->elts, (size_t)out->older->nelts, sizeof(scim_older_token), newest_first);
+    return rc == SCIM_KV_REFUSED ? r.error
+                                 : scim_store_error(result_pool, rc, "rotating a token");
+}
+
+typedef struct unrotating {
+    scim_key key;
+    const scim_rotation *rotation;
+    apr_pool_t *pool;
+} unrotating;
+
+static scim_kv_rc unrotate(scim_kv_txn *txn, void *baton)
+{
+    unrotating *u = baton;
+    scim_kv_rc rc = store_check_format(txn);
+    int i;
+
+    for (i = 0; i < u->rotation->older->nelts && rc == SCIM_KV_OK; i++) {
+        const scim_older_token *older = &APR_ARRAY_IDX(u->rotation->older, i, scim_older_token);
+
+        rc = set_expires(txn, older->digest, older->identity.expires, older->expired, u->pool);
+    }
+    if (rc == SCIM_KV_OK) {
+        rc = scim_kv_del(txn, scim_key_slice(&u->key));
+    }
+    return rc == SCIM_KV_NOTFOUND ? SCIM_KV_OK : rc;
+}
+
+const scim_error *scim_token_unrotate(scim_store *store, const char *token,
+                                      const scim_rotation *rotation, apr_pool_t *result_pool)
+{
+    unrotating u = {.rotation = rotation, .pool = result_pool};
+
+    if (!token_key(&u.key, store, token)) {
+        return scim_store_error(result_pool, SCIM_KV_IO, "hashing a token");
+    }
+    return scim_store_error(result_pool, scim_kv_update_exclusive(store->kv, unrotate, &u),
+                            "taking a token back");
+}
+
+/* Listing */
 
 typedef struct token_listing {
     apr_array_header_t *out;

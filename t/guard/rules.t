@@ -1,7 +1,8 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: Apache-2.0
 # t/rules.tsv and the tests speak of the same rules: a rule marked done is named
-# by a test, and a test names no rule that is not there.
+# by a test, a test names no rule that is not there, and one that is open says
+# what it waits for.
 #
 # "t/guard/rules.t --print" prints how far the rules are kept ("make rules").
 use strict;
@@ -12,6 +13,9 @@ use Scim::Guard;
 use Test::More;
 
 my $id = qr/[A-Z]-?\d+/;
+# Whatever begins so in the name of a test is a rule: of the protocol, or what
+# users of SCIM servers suffered from.
+my %family = (C => 1, S => 1);
 
 # [ { id, level, source, rule, state, section, line } ... ], and the problems of the list itself.
 sub read_rules
@@ -40,6 +44,8 @@ sub read_rules
         push @problems, "$where: $rule{id}: level \"$rule{level}\" is none of M, S, O, D" if $rule{level} !~ /^[MSOD]$/;
         push @problems, "$where: $rule{id}: state \"$rule{state}\" is neither open nor done"
             if $rule{state} !~ /^(?:open|done)$/;
+        push @problems, "$where: $rule{id} is open: end the rule with \"; open: \" and the reason"
+            if ($rule{state} eq 'open') != ($rule{rule} =~ /; open: \S/);
         push @problems, "$where: $rule{id}: no source or no rule" if $rule{source} !~ /\S/ || $rule{rule} !~ /\S/;
         $seen{ $rule{id} } = $number;
         push @rules, \%rule;
@@ -85,10 +91,8 @@ sub problems
     my ($rules, @problems) = read_rules($root);
     return 't/rules.tsv holds no rules' if !@$rules;
     my %known = map { $_->{id} => $_ } @$rules;
-    my %family = map { substr($_->{id}, 0, 1) => 1 } @$rules;
     my %named = ids_in_tests($root);
     for my $id (sort keys %named) {
-        # A test may bear ids of other lists; those of ours must be there.
         if ($family{ substr $id, 0, 1 } && !$known{$id}) {
             push @problems, "$named{$id}: names the rule $id, which t/rules.tsv does not have";
         }

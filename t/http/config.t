@@ -77,7 +77,7 @@ subtest 'a directive in the wrong place is told where it belongs' => sub {
     refused('a policy in a policy', 'conf',
         "<SCIMTenantPolicy a>\n<SCIMTenantPolicy b>\n</SCIMTenantPolicy>\n</SCIMTenantPolicy>", '<SCIMTenantPolicy> cannot stand in <SCIMTenantPolicy>');
     refused("$_ in a policy", 'conf', "<SCIMTenantPolicy a>\nSCIMUniqueGroupNames Off\n$_\n</SCIMTenantPolicy>", (split / /)[0]
-            . ' cannot stand in <SCIMTenantPolicy>; it holds SCIMUniqueGroupNames and SCIMDanglingReferences', 'Syntax error on line')
+            . ' cannot stand in <SCIMTenantPolicy>; it holds SCIMRole, SCIMCustomGroups, SCIMOnGroupDelete, SCIMDeleteLimit, SCIMPasswordSync, SCIMUniqueGroupNames and SCIMDanglingReferences', 'Syntax error on line')
         for 'SCIMReadOnly On', 'SCIMTenant a', 'ServerAdmin x';
     refused('a policy of two tenants', 'conf', "<SCIMTenantPolicy a b>\n</SCIMTenantPolicy>", 'SCIMTenantPolicy', '"b" stands behind the name');
     refused('SCIMEngine at a path without a slash', 'conf', endpoint('scim/v3'), 'SCIMEngine', '<Location "scim/v3"> must begin with /');
@@ -112,6 +112,26 @@ subtest 'an endpoint needs a store' => sub {
     like($output, qr/SCIM1301: SCIMEngine On at line \d+ of \S+ needs a store: add "SCIMStore lmdb:/, 'the remedy and the line');
     ($code) = Storeless->configtest(locations => '');
     is($code, 0, 'no endpoint, no store');
+};
+
+subtest 'so does what asks for users' => sub {
+    my $told = sub {
+        my ($line, $conf) = @_;
+        my ($code, $output) = Storeless->configtest(locations => '', conf => $conf);
+        isnt($code, 0, $line);
+        like($output, qr/SCIM1309: \Q$line\E at line \d+ of \S+ needs a store: add "SCIMStore lmdb:/, 'the remedy and the line');
+    };
+    $told->("Require $_", "<Location /x>\nRequire $_ a\n</Location>") for qw(scim-user scim-group scim-role);
+    $told->('Require scim-user', "<Directory />\n<RequireAny>\nRequire scim-user\n</RequireAny>\n</Directory>");
+    $told->('SCIMExport On', "<Location /x>\nSCIMExport On\n</Location>");
+    $told->('Require scim-role', "<VirtualHost *>\nServerName x\n<Location /x>\nRequire scim-role a\n</Location>\n</VirtualHost>");
+    my ($code) = Storeless->configtest(locations => '', conf => "SCIMExport Off\nSCIMUserAttribute id\n");
+    is($code, 0, 'what asks for nothing needs none');
+    ($code) = Storeless->configtest(
+        locations => '',
+        conf => "<VirtualHost *>\nServerName x\n SCIMStore /x/y\n<Location /x>\nRequire scim-role a\n</Location>\n</VirtualHost>",
+    );
+    is($code, 0, 'one in the virtual host is enough for what stands there');
 };
 
 subtest 'servers that share a store open it alike' => sub {

@@ -126,7 +126,7 @@ says('an impossible name', 1, $nothing, qr/A-Z a-z/, '', @store, 'tenant', 'crea
 is(json(@store, qw(tenant create beta))->{name}, 'beta', 'a tenant as JSON; options stand where they like');
 {
     local $ENV{SCIM_STORE} = "$dir/store";
-    says('tenants, with the store of SCIM_STORE', 0, qr/\ANAME  STATE   CREATED\nacme  active  20\d\d-/, $nothing, '', qw(tenant list));
+    says('tenants, with the store of SCIM_STORE', 0, qr/\ANAME  STATE   BRAKE  CREATED\nacme  active  off    20\d\d-/, $nothing, '', qw(tenant list));
     is_deeply([map { $_->{name} } @{ json(qw(tenant list)) }], [qw(acme beta)], 'tenants as JSON');
 }
 
@@ -139,7 +139,8 @@ is(json(@store, qw(tenant create beta))->{name}, 'beta', 'a tenant as JSON; opti
 
 # --- tokens ------------------------------------------------------------------
 
-my $shown = says('C-314 a token is one line of stdout, once', 0, qr/\ASecret Token: mscim_[0-9A-Za-z]{49}\n\z/, qr/only time.*^It expires 20\d\d-.*--expires never/ms, '',
+my $shown = says('C-314 a token is one line of stdout, once', 0, qr/\ASecret Token: mscim_[0-9A-Za-z]{49}\n\z/,
+    qr/only time.*^It expires 20\d\d-.*--expires never.*Tenant URL is not known/ms, '',
     @store, qw(token create --tenant acme --connection entra));
 my ($token) = $shown =~ /(mscim_\S+)/;
 says('a token without a connection', 1, $nothing, qr/--connection/, '', @store, qw(token create --tenant acme));
@@ -153,6 +154,7 @@ for my $long ('36601d', '999999999999d', '9' x 30 . 's') {
 }
 my $made = json(@store, qw(token create --tenant acme --connection okta --scope read --expires never));
 like($made->{token}, qr/\Amscim_\w{49}\z/, 'a token as JSON');
+is_deeply([@$made{qw(tenantUrl tenantUrls)}], [undef, []], 'without a URL, which no httpd has told');
 is_deeply([@$made{qw(tenant connection scope expires hint)}], ['acme', 'okta', 'read', undef, substr($made->{token}, -4)],
     'and what it may and for how long');
 json(@store, qw(token create --tenant beta --connection okta --expires 12h --scope), 'write,read');
@@ -165,11 +167,80 @@ is_deeply([sort map { "$_->{connection} $_->{scope} $_->{state}" } @$listed], ['
     'tokens as JSON, of this tenant alone');
 unlike(JSON::PP::encode_json($listed) . slurp("$dir/store/data.mdb"), qr/\Q$token\E/, 'C-311 C-314 no token stands in the list or in the store');
 
-says('check of a token', 0, qr/right form/, $nothing, "$token\n", qw(token check));
-says('check of the line of token create', 0, qr/right form/, $nothing, $shown, qw(token check));
-says('check of a token cut short', 4, $nothing, qr/no token/, substr($token, 0, -1), qw(token check));
-says('check of a token mistyped', 4, $nothing, qr/no token/, $token =~ s/(.)\z/$1 eq 'x' ? 'y' : 'x'/er, qw(token check));
-says('check of nothing', 4, $nothing, qr/no token/, '', qw(token check));
+my @form = qw(token check --form);
+says('the form of a token', 0, qr/right form/, $nothing, "$token\n", @form);
+says('the form of the line of token create', 0, qr/right form/, $nothing, $shown, @form);
+says('the form of all that token create prints', 0, qr/right form/, $nothing, "Tenant URL: https://a.example/scim\n$shown", @form);
+says('the form of a token cut short', 4, $nothing, qr/no token/, substr($token, 0, -1), @form);
+says('the form of a token mistyped', 4, $nothing, qr/no token/, $token =~ s/(.)\z/$1 eq 'x' ? 'y' : 'x'/er, @form);
+says('the form of nothing', 4, $nothing, qr/no token/, '', @form);
+
+# What the store says of a token: exit code and JSON.
+sub checked
+{
+    my ($text) = @_;
+    my ($code, $out) = scimctl($text, @store, qw(--json token check));
+    return ($code, JSON::PP->new->utf8->decode($out));
+}
+
+says('C-314 check of a token', 0, qr/^State: +valid\nTenant: +acme\nConnection: +entra\nScope: +read,write\n.*^Expires: +20/ms, $nothing, $shown,
+    @store, qw(token check));
+my ($accepted, $said) = checked($token);
+is_deeply([$accepted, @$said{qw(wellFormed accepted state tenant tenantState connection scope hint)}],
+    [0, JSON::PP::true, JSON::PP::true, 'valid', 'acme', 'active', 'entra', 'read,write', substr($token, -4)], 'check of a token as JSON');
+says('check needs a store', 2, $nothing, qr/scimctl init/, $token, '--store', "lmdb:$dir/none", qw(token check));
+says('check of a token cut short', 4, $nothing, qr/no token/, substr($token, 0, -1), @store, qw(token check));
+{
+    # Of another store, hence of the right form.
+    my $stranger = "lmdb:$dir/stranger";
+    scimctl('', '--store', $stranger, 'init', '--owner', $owner);
+    scimctl('', '--store', $stranger, qw(tenant create acme));
+    my (undef, $theirs) = scimctl('', '--store', $stranger, qw(token create --tenant acme --connection entra));
+    says('check of a token of another store', 3, $nothing, qr/does not know/, $theirs, @store, qw(token check));
+    is_deeply((checked($theirs))[1], { wellFormed => JSON::PP::true, state => 'unknown', accepted => JSON::PP::false }, 'as JSON');
+}
+{
+    my $brief = json(@store, qw(token create --tenant acme --connection brief --expires 1s));
+    sleep 2;
+    says('check of a token that has expired', 4, qr/^State: +expired$/m, qr/expired: scimctl token rotate --tenant acme --connection brief/,
+        $brief->{token}, @store, qw(token check));
+    says('a rotation of a connection whose token has expired', 0, qr/\ASecret Token: mscim_\w{49}\n\z/, qr/only time(?!.*older)/s, '',
+        @store, qw(token rotate --tenant acme --connection brief));
+    scimctl('', @store, qw(token revoke --tenant acme --connection brief));
+}
+scimctl('', @store, qw(tenant suspend acme));
+says('check of a token of a suspended tenant', 4, qr/^State: +valid\nTenant: +acme \(suspended\)$/m, qr/403.*tenant resume acme/, $token,
+    @store, qw(token check));
+is_deeply([(checked($token))[1]->@{qw(accepted tenantState)}], [JSON::PP::false, 'suspended'], 'as JSON');
+scimctl('', @store, qw(tenant resume acme));
+
+# --- rotation ----------------------------------------------------------------
+
+{
+    my @entra = (@store, qw(token rotate --tenant acme --connection entra));
+    my ($hint) = $token =~ /(....)\z/;
+    says('a rotation of nothing', 3, $nothing, qr/no token yet: scimctl token create --tenant acme --connection none/, '',
+        @store, qw(token rotate --tenant acme --connection none));
+    says('a rotation of no tenant', 3, $nothing, qr/no tenant "nix"/, '', @store, qw(token rotate --tenant nix --connection entra));
+    says('a rotation without a connection', 1, $nothing, qr/token rotate needs --tenant and --connection/, '', @store, qw(token rotate --tenant acme));
+    says('a grace of nothing', 1, $nothing, qr/--grace soon is no time/, '', @entra, qw(--grace soon));
+    my $next = says('C-314 a rotation', 0, qr/\ASecret Token: mscim_\w{49}\n\z/,
+        qr/^The older token that ends in $hint is good until 20.*^    scimctl token revoke --tenant acme --connection entra --hint $hint$/ms, '', @entra);
+    is_deeply([map { (checked($_))[0] } $token, $next], [0, 0], 'both are good');
+    my $soon = POSIX::strftime('%Y-%m-%dT%H:%M', gmtime(time + 3600));
+    my $third = json(@entra, qw(--grace 1h --expires 30d));
+    my $soon_after = POSIX::strftime('%Y-%m-%dT%H:%M', gmtime(time + 3600));
+    is_deeply([@$third{qw(connection scope)}], ['entra', 'read,write'], 'a rotation as JSON, with the scope of the others');
+    my %expires = map { $_->{hint} => $_->{expires} } @{ json(@store, qw(token list --tenant acme)) };
+    my ($second) = $next =~ /(....)\n/;
+    is_deeply([map { $_ ge $soon && substr($_, 0, 16) le $soon_after ? 1 : $_ } @expires{ $hint, $second }], [1, 1], 'the others end with the grace');
+    is(substr($expires{ $third->{hint} }, 0, 10), POSIX::strftime('%Y-%m-%d', gmtime(time + 30 * 86400)), 'the last with its time');
+    scimctl('', @store, qw(token revoke --tenant acme --connection entra --hint), $_) for $second, $third->{hint};
+    says('the steps for a provider', 0, qr/\ASecret Token:/, qr/SCIM connector base URL/, '', @entra, qw(--for okta));
+    says('the steps for nobody', 1, $nothing, qr/--for sap: write entra, jumpcloud or okta/, '', @entra, qw(--for sap));
+    my ($last) = grep { $_->{connection} eq 'entra' && $_->{hint} ne $hint } @{ json(@store, qw(token list --tenant acme)) };
+    scimctl('', @store, qw(token revoke --tenant acme --connection entra --hint), $last->{hint});
+}
 
 says('revoke with another hint', 3, $nothing, qr/ends in ____/, '', @store, qw(token revoke --tenant acme --connection okta --hint ____));
 says('revoke by the hint', 0, qr/1 token is revoked/, $nothing, '', @store, qw(token revoke --tenant acme --connection okta --hint), $made->{hint});
@@ -195,12 +266,27 @@ is(scalar @{ json(@store, qw(token list --tenant beta)) }, 1, 'tokens of other t
     like(slurp($err->filename), qr/taken back/, 'is said to be gone');
     is_deeply(json(@store, qw(token list --tenant acme)), [], 'and is gone');
 }
+{
+    scimctl('', @store, qw(token create --tenant acme --connection kept --expires never));
+    my $before = json(@store, qw(token list --tenant acme));
+    my $pid = fork // die "fork: $!\n";
+    if (!$pid) {
+        open STDOUT, '>', '/dev/full';
+        open STDERR, '>', '/dev/null';
+        no warnings 'exec';
+        exec { "$build/scimctl" } 'scimctl', @store, qw(token rotate --tenant acme --connection kept --grace 1s);
+        POSIX::_exit(127);
+    }
+    waitpid $pid, 0;
+    is($? >> 8, 5, 'a rotation that cannot be written');
+    is_deeply(json(@store, qw(token list --tenant acme)), $before, 'is taken back, its grace too');
+}
 
 # --- stat --------------------------------------------------------------------
 
-says('stat', 0, qr/^Tenants: +2\n.*^Used: +\d(?!.*May grow)/ms, $nothing, '', @store, 'stat');
+says('stat', 0, qr/^Tenants: +2\n.*^Used: +\d(?!.*May grow).*^Pending: +nothing\nBrakes on: +none\n/ms, $nothing, '', @store, 'stat');
 my $stat = json(@store, 'stat');
-is_deeply([@$stat{qw(format tenants readers)}], [1, 2, 0], 'stat as JSON');
+is_deeply([@$stat{qw(format tenants readers pendingGroups pendingMembers brakes)}], [2, 2, 0, 0, 0, []], 'stat as JSON');
 cmp_ok($stat->{used}, '>', 0, 'which counts bytes');
 
 # --- beside a server ---------------------------------------------------------

@@ -275,6 +275,8 @@ $server->delete($_) for map { "/Users/$_->{id}" } @{ $server->get('/Users?filter
 $server->stop;
 my ($code, $out, $err) = $server->scimctl('stat');
 is($code, 0, 'the store opens') or diag $out, $err;
+($code, $out, $err) = $server->scimctl('verify');
+is($code, 0, 'and is whole') or diag $out, $err;
 $server->start;
 is_deeply([differences($server, @journals)], [], 'and holds the same after a restart');
 $server->log_clean;

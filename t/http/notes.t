@@ -16,9 +16,10 @@ my $FIELDS = join ' ', map { "$_=(\\S+)" } qw(tenant connection op id changes co
 my $LINE = qr/^\S+ \S+ \[[^\]]*\] $QUOTED (\d+) \d+ \d+ $FIELDS $QUOTED$/;
 
 my $PASSWORD = 'Pa55-word-in-no-log';
-my $s = Scim::Httpd->new(start => 0, conf => "LogLevel scim:trace8\n" . endpoint('/pinned', 'SCIMTenant other'));
+my $s = Scim::Httpd->new(start => 0, conf => join '', "LogLevel scim:trace8\n", endpoint('/pinned', 'SCIMTenant other'), endpoint('/limited', 'SCIMRateLimit 1/min burst=1'));
 my ($code) = $s->scimctl('tenant', 'create', 'other');
 die "no second tenant\n" if $code;
+my $outsider = $s->new_token(tenant => 'other', connection => 'outsider');
 my $reader = $s->new_token(connection => 'reader', scope => 'read');
 my $expired = $s->new_token(connection => 'old', expires => '1s');
 my $expired_at = time + 2;
@@ -87,7 +88,7 @@ subtest 'a success tells who did what to which' => sub {
     my $group_id = $group->json->{id};
     is(fields(%made), "default test groups.create $group_id displayName,members - -", 'a group');
     reads(['PATCH', "/Groups/$group_id", ops(['remove', "members[value eq \"$id\"]"])], "default test groups.patch $group_id members - -");
-    reads(['DELETE', "/Groups/$group_id"], "default test groups.delete $group_id - - -");
+    reads(['DELETE', "/Groups/$group_id"], "default test groups.delete $group_id - 0 -");
     my ($schemas, %listed) = line_of('GET', '/Schemas');
     is(fields(%listed), 'default test schemas.list - - ' . $schemas->json->{totalResults} . ' -', 'GET /Schemas: the fields');
     reads(['GET', '/ResourceTypes/User'], 'default test resourcetypes.get - - - -');
@@ -117,6 +118,13 @@ subtest 'a failure tells why' => sub {
     reads(['TRACE', '/Users'], '- - unknown - - - -', qr/TRACE/);
     sleep 0.1 while time < $expired_at;
     reads(['GET', $path, undef, authorization => "Bearer $expired"], "default old users.get - - - -", qr/expired/);
+    reads(['GET', '/Users', undef, 'x-forwarded-for' => '192.0.2.1'], '- - users.list - - - -', qr/HTTPS only/);
+    my ($suspended) = $s->scimctl('tenant', 'suspend', 'other');
+    is($suspended, 0, 'a tenant is suspended');
+    reads(['GET', '/Users', undef, authorization => "Bearer $outsider"], 'other outsider users.list - - - -', qr/not enabled/);
+    my $limited = $s->url('/limited/Users');
+    reads(['GET', "$limited?count=0"], 'default test users.list - - 0 -');
+    is(reads(['POST', $limited, user('limited')], 'default test users.create - - - -', qr/^More requests/)->status, 429, 'the limit is reached');
     my ($last) = line_of('GET', $path);
     is($last->json->{nickName}, 'n', 'nothing has changed');
 };
@@ -142,7 +150,7 @@ subtest 'C-050 C-311 no log tells a token or a password' => sub {
     ok($s->graceful, 'a restart, too');
     $s->get('/Users');
     my @logs = ([$s->error_log], [$s->access_log]);
-    for my $secret ($PASSWORD, $s->token, $reader, $expired) {
+    for my $secret ($PASSWORD, $s->token, $reader, $expired, $outsider) {
         my $part = substr $secret, 6;
         is(scalar(grep { index($_, $part) >= 0 } map { @$_ } @logs), 0, 'a secret in the logs: ' . substr $secret, 0, 8);
     }

@@ -1,14 +1,16 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: Apache-2.0
 # JumpCloud's Custom SCIM Identity Management: activation, then the life of users
-# and groups, as one sequence.  Bodies of users are JumpCloud's own; where no
-# public source shows what it sends, all forms that are known are replayed.
+# and groups, as one sequence, under conf/examples/organisation.conf.  Bodies of
+# users are JumpCloud's own; where no public source shows what it sends, all
+# forms that are known are replayed.
 use strict;
 use warnings;
 use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Scim::Httpd;
-use Scim::Idp;
+use Scim::Idp qw(:DEFAULT members_of);
+use Scim::Organisation;
 use Test::More;
 
 my $create = <<'EOT';
@@ -34,12 +36,6 @@ my $replace = <<'EOT';
  "schemas":["urn:ietf:params:scim:schemas:extension:enterprise:2.0:User","urn:ietf:params:scim:schemas:core:2.0:User"],
  "title":"Captain","urn:ietf:params:scim:schemas:extension:enterprise:2.0:User":{"department":"C-Suite"},"userName":"john.doe@example.com"}
 EOT
-
-sub members_of
-{
-    my ($response) = @_;
-    return [sort map { $_->{value} } @{ $response->json->{members} || [] }];
-}
 
 # --- Test Connection and Activate --------------------------------------------
 
@@ -74,17 +70,33 @@ sub test_group
     $idp->let(g1 => $made->json->{id});
     answers($idp->put('/Groups/{g1}', '{"displayName":"testgroup-updated","id":"{g1}","members":null,"schemas":["{CG}"]}'), 200,
         { displayName => 'testgroup-updated', members => undef }, "C-150, S-36 jumpcloud 6.4/7 $run: the test group is updated");
-    answers($idp->delete('/Groups/{g1}'), 204, {}, "C-210 jumpcloud 6.4/8 $run: the test group is deleted");
 }
 
-# Run again and again with the same address, as the button is.
-sub activate
+sub delete_user
 {
-    my ($idp, $run, $members) = @_;
-    test_user($idp, $run);
-    test_group($idp, $run, $members);
+    my ($idp, $run) = @_;
     answers($idp->delete('/Users/{u1}'), 204, {}, "C-210 jumpcloud 6.4/5 $run: the test user is deleted");
     is_error($idp->get('/Users/{u1}'), 404, undef, "C-061 jumpcloud 6.4/5 $run: and is gone");
+}
+
+sub delete_group
+{
+    my ($idp, $run) = @_;
+    answers($idp->delete('/Groups/{g1}'), 204, {}, "C-210 jumpcloud 6.4/8 $run: the test group is deleted");
+    is_error($idp->get('/Groups/{g1}'), 404, undef, "C-061 jumpcloud 6.4/8 $run: and is gone");
+}
+
+# Run again and again with the same address, as the button is.  In which order
+# the two are deleted is not known.
+sub activate
+{
+    my ($idp, $run, $members, $last) = @_;
+    test_user($idp, $run);
+    delete_user($idp, $run) if $last eq 'before';
+    test_group($idp, $run, $last eq 'before' ? $members =~ s/\[.*\]/[]/r : $members);
+    delete_user($idp, $run) if $last eq 'between';
+    delete_group($idp, $run);
+    delete_user($idp, $run) if $last eq 'after';
 }
 
 # --- users -------------------------------------------------------------------
@@ -184,17 +196,80 @@ sub patch_group
 sub unbind
 {
     my ($idp) = @_;
-    answers($idp->delete('/Groups/{g1}'), 204, {}, 'C-210 jumpcloud 6.4/20 the group is deleted');
+    answers($idp->delete('/Groups/{g1}'), 204, {}, 'C-210 jumpcloud 6.4/20 a group that gave no role is deleted');
     answers($idp->get('/Users/{u1}'), 200, { active => true, groups => undef }, 'C-213 jumpcloud 6.4/20 its member stays');
     answers($idp->delete('/Users/{u1}'), 204, {}, 'C-210 jumpcloud 6.4/21 the user is deleted');
+    $idp->delete('/Users/{u2}');
+    $idp->delete('/Users/{u3}');
 }
 
-my $server = Scim::Httpd->new;
+# --- the organisation --------------------------------------------------------
+
+sub role_group
+{
+    my ($idp, $name, @members) = @_;
+    my $list = join ',', map { qq({"value":"{$_}"}) } @members;
+    return $idp->made('/Groups', qq({"displayName":"$name","members":[$list],"schemas":["{CG}"]}));
+}
+
+# A group that gave a role is deleted: who had no other one is removed.
+sub delete_role_group
+{
+    my ($idp) = @_;
+    my $server = $idp->{server};
+    $idp->let($_ => $idp->made('/Users', qq({"schemas":["{CU}"],"userName":"$_\@example.io","active":true}))) for qw(u1 u2);
+    $idp->let(members => role_group($idp, 'Pipefy-members', qw(u1 u2)), guests => role_group($idp, 'pipefy-guests', 'u2'));
+    is(site($server, 'u1@example.io'), '200 member', 'jumpcloud: a member is let in');
+    is(site($server, 'u2@example.io'), '200 member', 'jumpcloud: as what its first role is');
+    answers($idp->delete('/Groups/{members}'), 204, {}, 'jumpcloud: its group is deleted');
+    is(site($server, 'u1@example.io'), 403, 'jumpcloud: the member is out');
+    is_error($idp->get('/Users/{u1}'), 404, undef, 'jumpcloud: and removed from the organisation');
+    is(site($server, 'u2@example.io'), '200 guest', 'jumpcloud: who is a guest, too, is one still');
+    answers($idp->delete('/Groups/{guests}'), 204, {}, 'jumpcloud: the last group is deleted');
+    is_error($idp->get('/Users/{u2}'), 404, undef, 'jumpcloud: and with it its guest');
+    lists($idp->get('/Users'), 0, 'jumpcloud: nobody is left');
+}
+
+# By PATCH of either group in either order, and by PUT.
+sub move_user
+{
+    my ($idp) = @_;
+    my $server = $idp->{server};
+    my $sees = sub {
+        my ($want, $name) = @_;
+        is(site($server, 'mover@example.io'), $want, "jumpcloud: $name");
+    };
+    $idp->let(u => $idp->made('/Users', '{"schemas":["{CU}"],"userName":"mover@example.io","active":true}'));
+    $idp->let(members => role_group($idp, 'pipefy-members', 'u'), admins => role_group($idp, 'Pipefy-administrators'));
+    my ($add, $remove) = map { po(qq({"op":"$_","path":"members","value":[{"value":"{u}"}]})) } qw(add remove);
+    $sees->('200 member', 'a member');
+    answers($idp->patch('/Groups/{members}', $remove), 204, {}, 'jumpcloud: removed first');
+    answers($idp->patch('/Groups/{admins}', $add), 204, {}, 'jumpcloud: then added');
+    $sees->('200 admin', 'is an administrator');
+    answers($idp->patch('/Groups/{members}', $add), 204, {}, 'jumpcloud: added first');
+    $sees->('200 admin', 'is both, and the first role is the greater one');
+    answers($idp->patch('/Groups/{admins}', po('{"op":"remove","path":"members[value eq \"{u}\"]"}')), 204, {}, 'jumpcloud: then removed');
+    $sees->('200 member', 'is a member again');
+    answers($idp->put('/Groups/{admins}', '{"displayName":"Pipefy-administrators","members":[{"value":"{u}"}],"schemas":["{CG}"]}'), 200, {}, 'jumpcloud: added by PUT');
+    answers($idp->put('/Groups/{members}', '{"displayName":"pipefy-members","members":null,"schemas":["{CG}"]}'), 200, {}, 'jumpcloud: removed by PUT');
+    $sees->('200 admin', 'is an administrator');
+    answers($idp->patch('/Groups/{members}', po(map { qq({"op":"$_","path":"members","value":[{"value":"{u}"}]}) } qw(remove add))), 204, {}, 'jumpcloud: removed and added in one');
+    answers($idp->patch('/Groups/{admins}', po(map { qq({"op":"$_","path":"members","value":[{"value":"{u}"}]}) } qw(add remove))), 204, {}, 'jumpcloud: added and removed in one');
+    $sees->('200 member', 'is a member');
+    answers($idp->delete("/Groups/{$_}"), 204, {}, "jumpcloud: $_ is deleted") for qw(admins members);
+    $sees->(403, 'and nobody is in');
+}
+
+my $server = organisation();
 my %members = ('a group with a member' => '"members":[{"value":"{u1}"}],', 'without members' => '', 'with null members' => '"members":null,', 'with no members' => '"members":[],');
 for my $type ('application/scim+json', 'application/json') {
     for my $run (sort keys %members) {
-        activate(Scim::Idp->new($server, 'content-type' => $type), "$run, $type", $members{$run});
+        activate(Scim::Idp->new($server, 'content-type' => $type), "$run, $type", $members{$run}, 'after');
     }
+}
+for my $last (qw(before between after)) {
+    activate(Scim::Idp->new($server, 'content-type' => 'application/json'), "$_ time, the user deleted $last the group", $members{'a group with a member'}, $last)
+        for qw(first second);
 }
 my $idp = Scim::Idp->new($server);
 bind_user($idp);
@@ -203,6 +278,9 @@ bind_group($idp);
 replace_group($idp);
 patch_group($idp);
 unbind($idp);
+$idp->delete('/Users/' . $_->{id}) for @{ $idp->get('/Users')->json->{Resources} };
+delete_role_group($idp);
+move_user($idp);
 
 $server->log_clean;
 done_testing();

@@ -7,7 +7,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Scim::Httpd;
-use Scim::Idp;
+use Scim::Idp qw(:DEFAULT members_of);
 use Test::More;
 use Time::HiRes qw(time);
 
@@ -33,12 +33,6 @@ my $updated = <<'EOT';
 EOT
 
 my $json = JSON::PP->new->utf8->canonical;
-
-sub members_of
-{
-    my ($response) = @_;
-    return [sort map { $_->{value} } @{ $response->json->{members} || [] }];
-}
 
 # What GET told, with changes merged in, as Okta sends it back.
 sub merged
@@ -135,11 +129,34 @@ sub push_members
     is_deeply($members->(), [], 'C-193 okta 6.5/17 and none is there');
 }
 
+# Where a userName changes, some set-ups end one user and make another.
+sub assign_again
+{
+    my ($idp) = @_;
+    my $patch = sub { return $idp->patch('/Users/{u1}', po(@_)) };
+    $idp->patch('/Groups/{g1}', po('{"op":"add","path":"members","value":[{"value":"{u1}"}]}'));
+    $patch->('{"op":"replace","value":{"active":false}}');
+    is_error($idp->post('/Users', $test_user, raw => 1), 409, 'uniqueness', 'S-11 okta: who is inactive is there, and is not made again');
+    answers($patch->('{"op":"replace","value":{"active":true}}'), 200, { active => true, 'groups/0/value' => $idp->{known}{g1} },
+        'S-11 okta: who is active again is in the groups of before');
+    is_deeply(members_of($idp->get('/Groups/{g1}')), [$idp->{known}{u1}], 'S-11 okta: and the group says so');
+    $idp->put('/Users/{u1}', merged($idp, externalId => '00ujl29u0le5T6Aj10h7'), raw => 1);
+    my $other = $idp->post('/Users', $test_user =~ s/"userName":"test/"userName":"renamed/r, raw => 1);
+    answers($other, 201, { externalId => '00ujl29u0le5T6Aj10h7', 'emails/0/value' => 'test.user@okta.local' },
+        'S-12, S-13 okta: another user may have the externalId and the address of one');
+    isnt($other->json->{id}, $idp->{known}{u1}, 'S-12 okta: and is not that one');
+    lists($idp->get('/Users?filter=externalId%20eq%20%2200ujl29u0le5T6Aj10h7%22&startIndex=1&count=100'), 2, 'S-13 okta: both are found by it');
+    lists($idp->get('/Users?filter=externalId%20eq%20%2200UJL29U0LE5T6AJ10H7%22'), 0, 'C-100, S-13 okta: but not in another case');
+    $idp->delete('/Users/' . $other->json->{id});
+    $idp->patch('/Groups/{g1}', po('{"op":"replace","path":"members","value":[]}'));
+}
+
 sub end_group
 {
     my ($idp) = @_;
     answers($idp->patch('/Groups/{g1}', po('{"op":"replace","value":{"id":"{g1}","displayName":"Test SCIMv3"}}')), 204, {}, 'C-188 okta 6.5/18 the group is renamed');
     answers($idp->get('/Groups/{g1}'), 200, { displayName => 'Test SCIMv3' }, 'C-060 okta 6.5/19 and read');
+    lists($idp->get('/Groups?startIndex=1&count=100'), 1, 'C-110 okta: groups are imported');
     answers($idp->delete('/Groups/{g1}'), 204, {}, 'C-210 okta 6.5/20 the group is deleted');
     is_error($idp->get('/Groups/{g1}'), 404, undef, 'C-061 okta 6.5/20 and is gone');
 }
@@ -161,7 +178,39 @@ sub import_users
         $seen{ $_->{id} }++ for @{ $page->{Resources} };
     }
     is_deeply(\@counts, [[1, 250, 100], [101, 250, 100], [201, 250, 50]], 'C-112, C-113, C-114, S-37 okta 6.5/21 250 users are imported in three pages');
-    is(scalar(keys %seen), 250, 'C-113, S-38 okta 6.5/21 each once');
+    is(scalar(keys %seen), 250, 'C-113 okta 6.5/21 each once');
+}
+
+# An import by cursor while every second user is deleted, four at a time.
+sub import_amid_deletions
+{
+    my ($idp) = @_;
+    my @all = map { $_->{id} } @{ $idp->get('/Users?count=1000')->json->{Resources} };
+    my %stays = map { $all[$_] => 1 } grep { $_ % 2 } 0 .. $#all;
+    my ($walks) = parallel(5, sub {
+        my ($n) = @_;
+        if ($n) {
+            $idp->delete("/Users/$all[$_]") for grep { $_ % 2 == 0 && ($_ / 2) % 4 == $n - 1 } 0 .. $#all;
+            return [];
+        }
+        return [map { [walk_by_cursor($idp)] } 1 .. 5];
+    });
+    my @wrong = map { my %seen; $seen{$_}++ for @$_; grep { ($seen{$_} // 0) != 1 } keys %stays } @$walks;
+    my @twice = map { my %seen; grep { $seen{$_}++ } @$_ } @$walks;
+    is_deeply([scalar @$walks, \@wrong, \@twice], [5, [], []], 'C-144, S-38 okta: who stays is in each walk once, and nobody twice');
+    is_deeply([sort(walk_by_cursor($idp))], [sort keys %stays], 'S-38 okta: in the end just those are there');
+}
+
+sub walk_by_cursor
+{
+    my ($idp) = @_;
+    my (@ids, $cursor);
+    do {
+        my $page = $idp->get('/Users?count=10&attributes=userName&cursor' . (defined $cursor ? "=$cursor" : ''))->json;
+        push @ids, map { $_->{id} } @{ $page->{Resources} };
+        $cursor = $page->{nextCursor};
+    } while (defined $cursor);
+    return @ids;
 }
 
 # --- 6.5/22, the suite that Okta publishes -----------------------------------
@@ -203,9 +252,11 @@ sub network_application
     change_user_by_patch($idp);
     push_group($idp);
     push_members($idp);
+    assign_again($idp);
     end_group($idp);
     import_users($idp);
     spec_suite($idp);
+    import_amid_deletions($idp);
     $server->log_clean;
 }
 

@@ -188,6 +188,56 @@ static inline void check_reply(const scim_reply *reply)
     }
 }
 
+/* What holds of every event, and of what a request tells of its changes. */
+static inline void check_events(const scim_reply *reply, const scim_call *call)
+{
+    int i;
+
+    assert_true(!reply->events || reply->status < 400 || reply->status >= 500);
+    assert_true(!reply->events || (call->method & (SCIM_POST | SCIM_PUT | SCIM_PATCH |
+                                                   SCIM_DELETE)));
+    assert_true(!reply->events || reply->events->nelts);
+    for (i = 0; reply->events && i < reply->events->nelts; i++) {
+        const scim_event *event = &APR_ARRAY_IDX(reply->events, i, scim_event);
+
+        assert_non_null(event->type);
+        assert_true(strchr(event->op, '.') > event->op);
+        assert_int_equal(event->version == 0, event->kind == SCIM_EVENT_DELETE);
+        assert_true(event->kind == SCIM_EVENT_DELETE || event->names->nelts > 0);
+    }
+    if (reply->status == 201) {
+        assert_non_null(reply->events);
+    }
+    if (reply->changes) {
+        const scim_event *event = &APR_ARRAY_IDX(reply->events, 0, scim_event);
+        char id[SCIM_ID_TEXT + 1];
+
+        assert_string_equal(apr_array_pstrcat(pool, event->names, ','), reply->changes);
+        assert_string_equal(scim_id_format(&event->id, id), reply->id);
+        assert_string_equal(event->op, call->target.op);
+    }
+}
+
+/* The events of a reply, one in a line: "users.patch <id> title,nickName"; names
+ * are - for a deletion, "for <id>" behind them is the cause. */
+static inline const char *events_of(scim_reply reply)
+{
+    const char *text = "";
+    int i;
+
+    for (i = 0; reply.events && i < reply.events->nelts; i++) {
+        const scim_event *event = &APR_ARRAY_IDX(reply.events, i, scim_event);
+        char id[SCIM_ID_TEXT + 1], cause[SCIM_ID_TEXT + 1];
+
+        text = apr_psprintf(pool, "%s%s %s %s%s%s\n", text, event->op,
+                            scim_id_format(&event->id, id),
+                            event->names ? apr_array_pstrcat(pool, event->names, ',') : "-",
+                            event->cause ? " for " : "",
+                            event->cause ? scim_id_format(event->cause, cause) : "");
+    }
+    return text;
+}
+
 static inline scim_reply ask(const scim_call *call)
 {
     scim_reply reply;
@@ -197,6 +247,7 @@ static inline scim_reply ask(const scim_call *call)
     memset(&reply, 0xa5, sizeof(reply));
     scim_service_answer(&reply, call, pool);
     check_reply(&reply);
+    check_events(&reply, call);
     return reply;
 }
 

@@ -347,10 +347,57 @@ static inline const scim_error *patch(scim_change *out, const char *type, const 
                      fix.pool);
 }
 
+static inline const scim_error *del_as(const scim_tenant *tenant, const char *type,
+                                       const scim_id *id,
+                                       const scim_precondition *precondition, apr_time_t now,
+                                       apr_pool_t *pool)
+{
+    scim_deletion deletion;
+
+    return scim_resource_delete(&deletion, fix.store, tenant, type_of(type), id, precondition,
+                                now, pool);
+}
+
 static inline const scim_error *del(const char *type, const scim_id *id)
 {
-    return scim_resource_delete(fix.store, &fix.tenant, type_of(type), id, NULL, tick(),
-                                fix.pool);
+    return del_as(&fix.tenant, type, id, NULL, tick(), fix.pool);
+}
+
+/* Gives one tenant a policy, or those to come (NULL); the other tenants keep
+ * theirs, and those to come get the usual one. */
+typedef struct policy_of {
+    const char *name;
+    const scim_policy *policy;
+} policy_of;
+
+static inline const scim_error *policy_in_view(scim_view *view, void *baton)
+{
+    scim_tenant *tenant = baton;
+
+    return scim_tenant_find(tenant, view, tenant->name);
+}
+
+static inline scim_policy say_policy(const char *name, void *baton, apr_pool_t *pool)
+{
+    const policy_of *p = baton;
+    scim_tenant tenant = {.name = name};
+
+    if (p->name == name || (p->name && name && !strcmp(p->name, name))) {
+        return *p->policy;
+    }
+    if (!name) {
+        return scim_policy_default();
+    }
+    return scim_store_view(fix.store, policy_in_view, &tenant, pool) ? scim_policy_default()
+                                                                    : tenant.policy;
+}
+
+static inline const scim_error *set_policy_of(apr_array_header_t **changed, const char *name,
+                                              const scim_policy *policy)
+{
+    policy_of p = {.name = name, .policy = policy};
+
+    return scim_tenant_set_policies(changed, fix.store, say_policy, &p, fix.pool);
 }
 
 static inline const char *text_of(const scim_id *id)

@@ -13,6 +13,7 @@
 #include <xxhash.h>
 
 #include "scim/text.h"
+#include "scim/verify.h"
 
 #include "store_fixture.h"
 
@@ -195,14 +196,14 @@ static inline void model_system(model *m, const row *r)
     rest = unsealed(m, r, 1);
     if (!strcmp(name, "format")) {
         assert_int_equal(rest.len, 4);
-        assert_int_equal(big_endian(rest.data, 4), 1);
+        assert_int_equal(big_endian(rest.data, 4), 2);
     } else if (!strcmp(name, "unicode")) {
         assert_int_equal(rest.len, strlen(scim_text_unicode_version()));
     } else if (!strcmp(name, "instance")) {
         assert_int_equal(rest.len, 16);
     } else if (!strcmp(name, "cursor")) {
         assert_int_equal(rest.len, 32);
-    } else if (strcmp(name, "policy")) {
+    } else if (strcmp(name, "policy") && strcmp(name, "endpoints")) {
         apr_uint16_t *number = apr_palloc(m->pool, sizeof(*number));
 
         assert_true(!strncmp(name, "type/", 5) || !strncmp(name, "index/", 6));
@@ -215,16 +216,15 @@ static inline void model_system(model *m, const row *r)
 
 static inline void model_tenant(model *m, const row *r)
 {
-    scim_slice rest = unsealed(m, r, 13);
-    const char *text = (const char *)rest.data + 13;
-    const json_t *policy = scim_json_read_own(text, rest.len - 13, m->pool);
+    scim_slice rest = unsealed(m, r, 13 + 10);
+    const unsigned char *policy = (const unsigned char *)rest.data + 13;
     apr_uint32_t *number = apr_palloc(m->pool, sizeof(*number));
 
-    assert_non_null(policy);
+    assert_int_equal(policy[0], 1);
     *number = (apr_uint32_t)big_endian(rest.data, 4);
     assert_null(apr_hash_get(m->unique_names, number, sizeof(*number)));
     apr_hash_set(m->unique_names, number, sizeof(*number),
-                 json_is_true(json_object_get(policy, "uniqueGroupNames")) ? "yes" : "no");
+                 policy[1] & 1 ? "yes" : "no");
 }
 
 static inline const scim_resource_type *numbered_type(const model *m, apr_uint16_t number)
@@ -276,13 +276,13 @@ static inline void check_json(const model_record *record, const char *text, apr_
 
 static inline void model_resource(model *m, const row *r)
 {
-    scim_slice rest = unsealed(m, r, 26);
+    scim_slice rest = unsealed(m, r, 28);
     const unsigned char *at = rest.data;
-    apr_size_t display = big_endian(at + 24, 2);
+    apr_size_t display = big_endian(at + 26, 2);
     model_record *record = apr_pcalloc(m->pool, sizeof(*record));
 
     assert_int_equal(r->key.len, 23);
-    assert_true(rest.len > 26 + display);
+    assert_true(rest.len > 28 + display);
     record->tenant = (apr_uint32_t)big_endian(key_part(r, 1, 4, false), 4);
     record->number = (apr_uint16_t)big_endian(key_part(r, 5, 2, false), 2);
     record->type = numbered_type(m, record->number);
@@ -291,16 +291,49 @@ static inline void model_resource(model *m, const row *r)
     record->created = (apr_time_t)big_endian(at + 8, 8);
     record->modified = (apr_time_t)big_endian(at + 16, 8);
     record->json =
-        scim_json_read_own((const char *)at + 26 + display, rest.len - 26 - display, m->pool);
+        scim_json_read_own((const char *)at + 28 + display, rest.len - 28 - display, m->pool);
     assert_non_null(record->type);
     assert_non_null(record->json);
     assert_int_equal(record->id[6] >> 4, 7);
     assert_int_equal(record->id[8] >> 6, 2);
     assert_true(record->revision >= 1 && record->created <= record->modified);
-    check_json(record, (const char *)at + 26 + display, rest.len - 26 - display,
-               (scim_slice){at + 26, display});
+    assert_int_equal(big_endian(at + 24, 2),
+                     json_is_false(json_object_get(record->json, "active")) ? 1 : 0);
+    check_json(record, (const char *)at + 28 + display, rest.len - 28 - display,
+               (scim_slice){at + 28, display});
     assert_null(model_find(m, record->tenant, record->id));
     apr_hash_set(m->records, model_key(m, record->tenant, record->id), 20, record);
+}
+
+/* What the deletion of a large group left: no group, and edges of it. */
+static inline void model_pending(model *m, const row *r)
+{
+    apr_uint32_t tenant = (apr_uint32_t)big_endian(key_part(r, 1, 4, false), 4);
+    scim_slice rest = unsealed(m, r, 9);
+
+    assert_int_equal(rest.len, 9);
+    assert_true(*(const unsigned char *)rest.data <= 2);
+    assert_null(model_find(m, tenant, key_part(r, 5, 16, true)));
+}
+
+static inline bool is_pending(const model *m, apr_uint32_t tenant, const unsigned char *group)
+{
+    bytes key = key_of('q', tenant);
+
+    add_bytes(&key, group, 16);
+    return apr_hash_get(m->there, key.at, (apr_ssize_t)key.len) != NULL;
+}
+
+/* The row of the brake is in no relation to any other. */
+static inline void model_counter(model *m, const row *r)
+{
+    if (r->key.len == 6 && ((const char *)r->key.data)[5] == 'D') {
+        bytes key = {.len = 0};
+
+        assert_int_equal(unsealed(m, r, 13).len, 13);
+        add_bytes(&key, r->key.data, r->key.len);
+        model_expect(m, &key, r->value.data, r->value.len);
+    }
 }
 
 static inline void model_read(model *m)
@@ -322,8 +355,11 @@ static inline void model_read(model *m)
             assert_int_equal(r->key.len, 33);
             unsealed(m, r, 29 + 4 + 2);
             break;
+        case 'c':
+            model_counter(m, r);
+            break;
         default:
-            assert_non_null(strchr("ruimofc", *(const char *)r->key.data));
+            assert_non_null(strchr("ruimofcpq", *(const char *)r->key.data));
         }
     }
     for (i = 0; i < m->rows->nelts; i++) {
@@ -331,6 +367,13 @@ static inline void model_read(model *m)
 
         if (*(const char *)r->key.data == 'r') {
             model_resource(m, r);
+        }
+    }
+    for (i = 0; i < m->rows->nelts; i++) {
+        const row *r = &APR_ARRAY_IDX(m->rows, i, row);
+
+        if (*(const char *)r->key.data == 'q') {
+            model_pending(m, r);
         }
     }
 }
@@ -493,20 +536,42 @@ static inline void model_member(model *m, const row *r)
     bytes key = key_of('o', tenant);
     apr_int64_t *count;
 
-    assert_non_null(group_record);
-    assert_non_null(group_record->type->members);
+    assert_true(group_record ? group_record->type->members != NULL
+                             : is_pending(m, tenant, group));
     assert_true(memcmp(group, member, 16));
-    assert_int_equal(type, member_record ? member_record->number : 0);
-    assert_true(member_record || fix.dangling);
+    if (type != 0xffff) {
+        assert_int_equal(type, member_record ? member_record->number : 0);
+    }
+    assert_true(member_record ? type != 0xffff : fix.dangling);
     add_bytes(&key, member, 16);
     add_bytes(&key, group, 16);
     model_expect(m, &key, "", 0);
+    if (!group_record) {
+        return;
+    }
     count = apr_hash_get(m->groups, model_key(m, tenant, group), 20);
     if (!count) {
         count = apr_pcalloc(m->pool, sizeof(*count));
         apr_hash_set(m->groups, model_key(m, tenant, group), 20, count);
     }
     ++*count;
+}
+
+/* A password belongs to a user that is there, and is nothing but a salted
+ * hash. */
+static inline void model_secret(model *m, const row *r)
+{
+    apr_uint32_t tenant = (apr_uint32_t)big_endian(key_part(r, 1, 4, false), 4);
+    const model_record *record = model_find(m, tenant, key_part(r, 5, 16, true));
+    scim_slice rest = unsealed(m, r, 9);
+    const char *at = rest.data;
+
+    assert_non_null(record);
+    assert_string_equal(record->type->name, "User");
+    assert_int_equal(at[0], 1);
+    assert_in_range(big_endian(at + 1, 8), 1, record->revision);
+    assert_int_equal(rest.len, 9 + 60);
+    assert_memory_equal(at + 9, "$2y$10$", 7);
 }
 
 /* The three counters of a group come and go together; a group that never had
@@ -549,6 +614,8 @@ static inline void model_edges(model *m)
 
         if (*(const char *)r->key.data == 'm') {
             model_member(m, r);
+        } else if (*(const char *)r->key.data == 'p') {
+            model_secret(m, r);
         }
     }
     for (h = apr_hash_first(m->pool, m->records); h; h = apr_hash_next(h)) {
@@ -601,6 +668,21 @@ static inline void model_compare(model *m)
     }
 }
 
+static inline void fail_finding(const scim_finding *finding, void *baton)
+{
+    fail_msg("scim_verify: %s %s %s: %s", finding->table, finding->type ? finding->type : "",
+             finding->id ? finding->id : "", finding->what);
+}
+
+/* The store's own judgement is the same. */
+static inline void verify_agrees(apr_pool_t *pool)
+{
+    scim_verify_watcher watcher = {fail_finding, NULL, NULL};
+    scim_verification sum;
+
+    assert_no_error(scim_verify(&sum, fix.store, NULL, &watcher, pool));
+}
+
 /* Checks the whole store. */
 static inline void invariants(void)
 {
@@ -618,6 +700,7 @@ static inline void invariants(void)
     model_records(&m);
     model_edges(&m);
     model_compare(&m);
+    verify_agrees(pool);
     apr_pool_destroy(pool);
 }
 

@@ -126,8 +126,10 @@ static const scim_error *delete (scim_batch *batch, const char *type, const scim
                                  const char *if_match)
 {
     scim_precondition precondition = {.if_match = if_match};
+    scim_deletion deletion;
 
-    return scim_batch_delete(batch, &tenant, type_of(type), id, &precondition, now, pool);
+    return scim_batch_delete(&deletion, batch, &tenant, type_of(type), id, &precondition, now,
+                             pool);
 }
 
 static void assert_code(const scim_error *err, scim_error_code code)

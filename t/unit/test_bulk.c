@@ -5,6 +5,8 @@
  */
 #include "service_fixture.h"
 
+#include "scim/role.h"
+
 #define URN_REQUEST "urn:ietf:params:scim:api:messages:2.0:BulkRequest"
 #define URN_RESPONSE "urn:ietf:params:scim:api:messages:2.0:BulkResponse"
 
@@ -944,6 +946,105 @@ static void test_not_allowed(void **state)
     assert_error(ask(&call), 503, NULL);
 }
 
+/* What the job told of its changes; @0, @1 stand for the ids of its entries. */
+static void assert_events(scim_reply reply, const char *expected)
+{
+    const json_t *entries = json_object_get(json_of(&reply), "Operations");
+    const char *events = events_of(reply), *at;
+    char name[] = "@0";
+
+    for (; name[1] - '0' < (int)json_array_size(entries); name[1]++) {
+        const char *location = member_at(entries, (size_t)(name[1] - '0'), "location");
+        const char *id = location ? strrchr(location, '/') + 1 : "none";
+
+        while ((at = strstr(events, id))) {
+            events = apr_pstrcat(pool, apr_pstrmemdup(pool, events, (apr_size_t)(at - events)),
+                                 name, at + strlen(id), NULL);
+        }
+    }
+    assert_string_equal(events, expected);
+}
+
+/* In the order of the operations, of those that changed anything. */
+static void test_events(void **state)
+{
+    const char *old = create_user("old"), *gone = create_user("gone");
+    const char *operations = apr_psprintf(
+        pool,
+        "{'method':'DELETE','path':'/Users/%s'}," POST_BAD("bad") "," POST_GROUP(
+            "g", "g",
+            MEMBER("u")) "," POST_USER("u", "u",
+                                       "") ","
+                                           "{'method':'PATCH','path':'/Users/"
+                                           "%s','data':{'schemas':['@PO'],'Operations':["
+                                           "{'op':'add','path':'userName','value':'old'}]}},"
+                                           "{'method':'PUT','path':'/Users/"
+                                           "%s','data':{'schemas':['@U'],'userName':'older'}},"
+                                           "{'method':'DELETE','path':'/Users/bulkId:u'}",
+        gone, old, old);
+    scim_reply reply = submit(SCIM_POST, "/Bulk", body_with(operations, ""));
+
+    assert_int_equal(reply.count, 7);
+    assert_events(reply, "users.delete @0 -\n"
+                         "groups.create @2 displayName,members\n"
+                         "users.create @3 userName\n"
+                         "users.replace @4 userName\n"
+                         "users.delete @3 -\n");
+}
+
+/* The members that a deleted group takes along stand behind it; what the policy
+ * deactivates is a change. */
+static void test_events_of_deleted_groups(void **state)
+{
+    const char *ann = create_user("ann"), *bob = create_user("bob");
+    const char *one = create_group("staff one", member(ann));
+    const char *two = create_group("staff two", member(bob));
+    const char *operations =
+        apr_psprintf(pool,
+                     "{'method':'DELETE','path':'/Groups/%s'},"
+                     "{'method':'DELETE','path':'/Groups/%s'}," POST_USER("u", "u", ""),
+                     one, two);
+    scim_role_pattern role;
+    scim_reply reply;
+
+    assert_true(scim_role_pattern_make(&role, "staff", "staff*", pool));
+    identity.tenant.policy.roles = &role;
+    identity.tenant.policy.roles_count = 1;
+    identity.tenant.policy.on_group_delete = SCIM_ON_DELETE_DEACTIVATE;
+    reply = submit(SCIM_POST, "/Bulk", body_with(operations, ""));
+    assert_int_equal(reply.count, 3);
+    assert_events(reply, text_of("groups.delete @0 -\n"
+                                 "users.patch %s active for @0\n"
+                                 "groups.delete @1 -\n"
+                                 "users.patch %s active for @1\n"
+                                 "users.create @2 userName\n",
+                                 ann, bob));
+}
+
+/* Of a job that was run more than once, only the run that was committed tells. */
+static void test_events_of_runs(void **state)
+{
+    scim_reply reply = submit(
+        SCIM_POST, "/Bulk",
+        body_with(POST_USER("a", "a", "") "," POST_GROUP("g", "g", MEMBER("b")) "," POST_BAD(
+                      "b") "," POST_USER("c", "c", ""),
+                  ""));
+
+    assert_string_equal(statuses(json_object_get(json_of(&reply), "Operations")),
+                        "201 400 400 201");
+    assert_events(reply, "users.create @0 userName\nusers.create @3 userName\n");
+}
+
+static void test_no_events(void **state)
+{
+    const char *good = POST_USER("1", "a", "") "," POST_USER("2", "b", "");
+
+    assert_null(submit(SCIM_POST, "/Bulk", body_with(POST_BAD("a"), "")).events);
+    assert_null(submit(SCIM_POST, "/Bulk", body_with("", "")).events);
+    scim_kv_memory_fail(scim_store_kv(store), 5);
+    assert_null(assert_status(submit(SCIM_POST, "/Bulk", body_with(good, "")), 500).events);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -982,6 +1083,11 @@ int main(void)
         {"C-244 a fault of the store ends the job", test_store_fault, begin, end, NULL},
         {"C-244 a full store takes nothing of a job", test_full_store, begin, end, NULL},
         {"C-247 who may not write runs no job", test_not_allowed, begin, end, NULL},
+        {"each operation that changes anything is an event", test_events, begin, end, NULL},
+        {"events of what a deleted group takes along", test_events_of_deleted_groups, begin,
+         end, NULL},
+        {"events of the run that was committed", test_events_of_runs, begin, end, NULL},
+        {"a job that changes nothing has no events", test_no_events, begin, end, NULL},
     };
 
     make_registry(true);

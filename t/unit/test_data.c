@@ -299,12 +299,13 @@ static void check_draft(const test_case *c, const scim_draft *draft, const scim_
 
 /* Members and groups as the store hands them out: apart from the resource,
  * which is the baton with them and the subject's resource without. */
-static const json_t *edges(scim_subject *subject, const scim_attribute *attribute)
+static const json_t *edges(scim_candidate *subject, const scim_attribute *attribute)
 {
     return json_object_get(subject->baton, attribute->name);
 }
 
-static bool has_edge(scim_subject *subject, const scim_attribute *attribute, const char *value)
+static bool has_edge(scim_candidate *subject, const scim_attribute *attribute,
+                     const char *value)
 {
     const json_t *element;
     size_t i;
@@ -324,7 +325,7 @@ static bool matches(const test_case *c, const scim_filter *filter,
 {
     json_t *whole = file_json(c, "resource.json");
     json_t *stored = scim_json_adopt(json_copy(whole), c->pool);
-    scim_subject subject = {
+    scim_candidate subject = {
         .type = type, .resource = stored, .edges = edges, .has_edge = has_edge, .baton = whole};
 
     json_object_del(stored, "members");

@@ -170,6 +170,18 @@ static void test_at(void **state)
     assert_int_equal(strlen(scim_error_at(pool, inner, wide)->detail), DETAIL_MAX);
 }
 
+static void test_retry(void **state)
+{
+    const scim_error *plain = scim_error_make(pool, SCIM_E_TOO_MANY_REQUESTS, "too many");
+    const scim_error *retry = scim_error_retry(pool, plain, 7);
+
+    assert_int_equal(plain->retry_after, 0);
+    assert_int_equal(retry->retry_after, 7);
+    assert_int_equal(retry->status, 429);
+    assert_string_equal(retry->detail, "too many");
+    assert_int_equal(scim_error_at(pool, retry, "x: ")->retry_after, 7);
+}
+
 static void test_of_status(void **state)
 {
     assert_int_equal(scim_error_of_status(400), SCIM_E_BAD_REQUEST);
@@ -218,6 +230,7 @@ int main(void)
          NULL, NULL},
         {"C-318 a system error's cause stays out of the body", test_system, NULL, NULL, NULL},
         {"an error with a prefix is otherwise the same", test_at, NULL, NULL, NULL},
+        {"C-018 an error may say when to ask again", test_retry, NULL, NULL, NULL},
         {"C-008 the kind for a status of httpd's", test_of_status, NULL, NULL, NULL},
         {"SCIM_ERR passes on errors only", test_passing_on, NULL, NULL, NULL},
     };

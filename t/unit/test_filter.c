@@ -108,7 +108,7 @@ static const char groups_json[] =
 static int edges_read;
 static int edges_asked;
 
-static const json_t *edges(scim_subject *subject, const scim_attribute *attribute)
+static const json_t *edges(scim_candidate *subject, const scim_attribute *attribute)
 {
     const char *id = scim_json_string(subject->resource, "id");
 
@@ -124,7 +124,8 @@ static const json_t *edges(scim_subject *subject, const scim_attribute *attribut
     return NULL;
 }
 
-static bool has_edge(scim_subject *subject, const scim_attribute *attribute, const char *value)
+static bool has_edge(scim_candidate *subject, const scim_attribute *attribute,
+                     const char *value)
 {
     const char *id = scim_json_string(subject->resource, "id");
 
@@ -173,7 +174,7 @@ static const char *selected(const char *text, const population *from, bool lenie
     size_t i;
 
     for (i = 0; i < from->count; i++) {
-        scim_subject subject = {.type = *from->type, .edges = edges, .has_edge = has_edge};
+        scim_candidate subject = {.type = *from->type, .edges = edges, .has_edge = has_edge};
         subject.resource =
             scim_json_read_own(from->resources[i], strlen(from->resources[i]), pool);
         assert_non_null(subject.resource);
@@ -455,6 +456,7 @@ static void test_malformed(void **state)
         {"", "the filter is empty"},
         {"   ", "the filter is empty"},
         {"userName", "the end at position 9: an operator must stand here"},
+        {"password.\"secret\" eq 1", "'password.' at position 1: "},
         {"userName xx \"a\"", "'xx' at position 10: an operator must stand here: eq, ne"},
         {"userName = \"a\"", "'=' at position 10: an operator"},
         {"userName eqq \"a\"", "'eqq' at position 10: an operator"},
@@ -513,7 +515,7 @@ static void test_malformed_lenient(void **state)
         {"userName eq and", "'and' at position 13: a value is a string"},
         {"userName eq OR", "'OR' at position 13"},
         {"userName eq 'bjensen'", "''bjensen'' at position 13"},
-        {"userName eq bjensen\"", "'bjensen\"' at position 13"},
+        {"userName eq bjensen\"", "'bjensen' at position 13"},
         {"userName eq foo(bar)", "'foo' at position 13"},
         {"userName eq Barbara Jensen", "'Jensen' at position 21: 'and', 'or' or the end"},
         {"active eq maybe", "'maybe' at position 11: active is compared with true or false"},
@@ -804,8 +806,8 @@ static const char *selected_types(const char *text)
     for (i = 0; i < 3; i++) {
         json_t *resource = json_pack("{s:{s:s},s:s}", "meta", "resourceType",
                                      types[i].type->name, "displayName", "x");
-        scim_subject subject = {.type = types[i].type,
-                                .resource = scim_json_adopt(resource, pool)};
+        scim_candidate subject = {.type = types[i].type,
+                                  .resource = scim_json_adopt(resource, pool)};
         const scim_filter *filter;
         const scim_error *err =
             scim_filter_parse_any(&filter, text, types[i].type, all_types, false, pool);
@@ -872,6 +874,7 @@ static void test_sensitive(void **state)
         {"title pr or password pr", "'password' at position 13"},
         {"PASSWORD sw \"a\"", "never returned"},
         {USER ":password eq null", "never returned"},
+        {"password\"secret\"", "'password' at position 1"},
     };
     static const row device_rows[] = {
         {"pin.value eq \"1\"", "'pin.value' at position 1"},
@@ -1398,7 +1401,7 @@ static void test_random(void **state)
         text = spell(g, false, 0);
         filter = parse(text, user_type, false);
         for (i = 0; i < count; i++) {
-            scim_subject subject = {.type = user_type, .resource = person_json(&people[i])};
+            scim_candidate subject = {.type = user_type, .resource = person_json(&people[i])};
             bool result = scim_filter_match(filter, &subject, pool);
             if (result != naive(g, &people[i], -1)) {
                 fail_msg("round %d: %s on %s gives %d", round, text, people[i].user_name,

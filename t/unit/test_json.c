@@ -414,6 +414,62 @@ static void test_adopt(void **state)
     json_decref(json);
 }
 
+/* Blocks of Jansson's that begin with their size, so that their end can be
+ * looked at. */
+static bool freed_secret;
+
+static void *sized_malloc(size_t size)
+{
+    size_t *block = malloc(size + 2 * sizeof(size_t));
+
+    *block = size;
+    return block + 2;
+}
+
+static void sized_free(void *data)
+{
+    size_t *block = (size_t *)data - 2;
+
+    if (data) {
+        freed_secret = freed_secret || memmem(data, *block, "hunter2", 7);
+        free(block);
+    }
+}
+
+static void test_adopt_secret(void **state)
+{
+    static const char text[] = "{\"password\":\"hunter2\",\"a\":[{\"b\":\"hunter2\"},1]}";
+    apr_pool_t *inner;
+    json_malloc_t old_malloc;
+    json_free_t old_free;
+    json_t *json, *shares;
+    bool plain, wiped;
+
+    json_get_alloc_funcs(&old_malloc, &old_free);
+    json_set_alloc_funcs(sized_malloc, sized_free);
+    apr_pool_create(&inner, pool);
+    scim_json_adopt(json_loads(text, 0, NULL), inner);
+    freed_secret = false;
+    apr_pool_clear(inner);
+    plain = freed_secret;
+
+    assert_null(scim_json_read(&json, text, strlen(text), inner));
+    shares = scim_json_adopt(json_pack("{s:O}", "a", json_object_get(json, "a")), inner);
+    assert_int_equal(json_object_get(shares, "a")->refcount, 2);
+    freed_secret = false;
+    apr_pool_clear(inner);
+    wiped = !freed_secret;
+
+    json = json_pack("{s:s}", "kept", "hunter2");
+    shares = scim_json_adopt_secret(json_pack("{s:O}", "a", json), inner);
+    apr_pool_destroy(inner);
+    assert_string_equal(json_string_value(json_object_get(json, "kept")), "hunter2");
+    json_decref(json);
+    json_set_alloc_funcs(old_malloc, old_free);
+    assert_true(plain);
+    assert_true(wiped);
+}
+
 static void test_write(void **state)
 {
     apr_size_t len;
@@ -427,6 +483,30 @@ static void test_write(void **state)
     assert_string_equal(scim_json_write(json_object_get(json, "b"), &len, pool),
                         "\"\\\"/\\\\\\n\"");
     assert_int_equal(len, 9);
+}
+
+static void assert_log_text(const char *text, apr_size_t max, const char *expected)
+{
+    json_t *json = scim_json_adopt(scim_json_log_text(text, max, pool), pool);
+
+    assert_string_equal(json_string_value(json), expected);
+}
+
+static void test_log_text(void **state)
+{
+    json_t *none = scim_json_log_text(NULL, 9, pool);
+
+    assert_true(json_is_null(none));
+    assert_log_text("", 9, "");
+    assert_log_text("entra", 5, "entra");
+    assert_log_text("entra", 4, "entr");
+    assert_log_text("entra", 0, "");
+    assert_log_text("a\xc3\xa9", 3, "a\xc3\xa9");
+    assert_log_text("a\xc3\xa9", 2, "a");
+    assert_log_text("\xf0\x9f\x98\x80", 3, "");
+    assert_log_text("a\n\x01\"", 9, "a\n\x01\"");
+    assert_log_text("a\xff\xc3\xa9", 9, "a???");
+    assert_log_text("aaa\x80\x80\x80\x80\x80", 7, "aaa?");
 }
 
 int main(void)
@@ -456,7 +536,10 @@ int main(void)
         {"kinds have names", test_kind, NULL, NULL, NULL},
         {"own bytes are read without limits", test_read_own, NULL, NULL, NULL},
         {"a pool drops what it adopted, once", test_adopt, NULL, NULL, NULL},
+        {"C-311 what a client sent is overwritten when it goes", test_adopt_secret, NULL, NULL,
+         NULL},
         {"writing: order kept, escapes, any type", test_write, NULL, NULL, NULL},
+        {"any bytes make a text for a log", test_log_text, NULL, NULL, NULL},
     };
 
     apr_initialize();

@@ -1298,6 +1298,8 @@ static void test_password(void **state)
     }
     check_body("{" PO ",'Operations':[{'op':'add','path':'password','value':1}]}", true,
                FAILS(INVALID_VALUE, "Operations[0]: password must be a string"));
+    check_body("{" PO ",'Operations':[{'op':'add','value':{'password':'a\\u0007b'}}]}", true,
+               FAILS(INVALID_VALUE, "Operations[0]: password must not have control"));
 }
 
 /* Members. */

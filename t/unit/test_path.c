@@ -359,6 +359,25 @@ static void test_patch_unknown(void **state)
     CHECK(patch, user, rows);
 }
 
+/* Behind its name may stand the password itself. */
+static void test_patch_password(void **state)
+{
+    static const row rows[] = {
+        {"password[value eq \"x\"]", "'[' stands only behind a multi-valued attribute, which "
+                                     "'password' is not, in the path 'password...'"},
+        {"password eq \"x\"", FORM "'password...'"},
+        {"PassWord.\"x\"", FORM "'PassWord...'"},
+        {"password.x", "User has no attribute 'password...'"},
+        {"emails[password eq \"x\"]", "'password' at position 8: emails has no such "
+                                      "sub-attribute, in the path 'emails[password...'"},
+        {"emails[password\"x\"]", "'password' at position 8: emails has no such "
+                                  "sub-attribute, in the path 'emails[password...'"},
+        {"thePassword", "User has no attribute 'thePassword'"},
+    };
+
+    CHECK(patch, user, rows);
+}
+
 static void test_patch_single_valued(void **state)
 {
     static const row rows[] = {
@@ -419,6 +438,8 @@ int main(void)
         {"value paths of members", test_patch_members, NULL, NULL, NULL},
         {"C-196 malformed paths are invalidPath", test_patch_malformed, NULL, NULL, NULL},
         {"C-197 unknown attributes are invalidPath", test_patch_unknown, NULL, NULL, NULL},
+        {"C-050 what stands behind password is not quoted", test_patch_password, NULL, NULL,
+         NULL},
         {"C-208 a value path wants a multi-valued attribute", test_patch_single_valued, NULL,
          NULL, NULL},
         {"huge and deep paths are refused", test_patch_hostile, NULL, NULL, NULL},

@@ -743,7 +743,7 @@ static void check_filter(const population *p, const char *text)
 
     assert_no_error(find(&f, p->type, text, start, count));
     for (i = 0; i < p->count; i++) {
-        scim_subject subject = {.type = type_of(p->type), .resource = p->json[i]};
+        scim_candidate subject = {.type = type_of(p->type), .resource = p->json[i]};
 
         if (!scim_filter_match(filter, &subject, fix.pool)) {
             continue;

@@ -332,10 +332,11 @@ static void test_unique_user(void **state)
 
 static void set_policy(bool unique_group_names, bool dangling)
 {
-    scim_policy policy = {unique_group_names, dangling};
-    bool changed;
+    scim_policy policy = {.unique_group_names = unique_group_names,
+                          .dangling_references = dangling};
+    apr_array_header_t *changed;
 
-    assert_no_error(scim_tenant_set_policy(&changed, fix.store, "acme", &policy, fix.pool));
+    assert_no_error(set_policy_of(&changed, "acme", &policy));
     fix.tenant.policy = policy;
     fix.dangling = fix.dangling || dangling;
     fix.shared_names = fix.shared_names || !unique_group_names;
@@ -860,6 +861,61 @@ static void test_dangling_policy(void **state)
     must_delete("User", &id);
 }
 
+/* The texts by which the members of a group are named, where they are no ids. */
+static const char *texts_of(const scim_id *group)
+{
+    apr_array_header_t *members = members_of(group);
+    const char *texts = "";
+    int i;
+
+    for (i = 0; i < members->nelts; i++) {
+        const scim_edge *edge = &APR_ARRAY_IDX(members, i, scim_edge);
+
+        if (edge->text) {
+            texts = fmt("%s(%.*s)%.*s", texts, (int)edge->text_len, edge->text,
+                        (int)edge->display_len, edge->display ? edge->display : "");
+        }
+    }
+    return texts;
+}
+
+static void test_members_by_text(void **state)
+{
+    char *longest = apr_palloc(fix.pool, 1026);
+    scim_id a = new_user("a"), group;
+    scim_change change;
+
+    memset(longest, 'x', 1025);
+    longest[1025] = '\0';
+    set_policy(true, true);
+    group = new_group(
+        "staff", fmt("{'value':'string id 1','display':'one'},{'value':'%s'}", text_of(&a)));
+    assert_string_equal(texts_of(&group), "(string id 1)one");
+    assert_int_equal(members_of(&group)->nelts, 2);
+    change = must_patch("Group", &group,
+                        "{'op':'add','path':'members','value':[{'value':'string id 1'}]}");
+    assert_false(change.changed);
+    must_patch("Group", &group,
+               "{'op':'replace','path':'members[value eq \\'string id 1\\'].display',"
+               "'value':'uno'}");
+    assert_string_equal(texts_of(&group), "(string id 1)uno");
+    must_patch("Group", &group, "{'op':'add','path':'members','value':[{'value':'2'}]}");
+    must_patch("Group", &group, "{'op':'remove','path':'members[value eq \\'string id 1\\']'}");
+    assert_string_equal(texts_of(&group), "(2)");
+    MUST_FAIL(patch(&change, "Group", &group,
+                    fmt("{'op':'add','path':'members','value':[{'value':'%s'}]}", longest)),
+              SCIM_E_INVALID_VALUE, "Operations[0].value[0]");
+    MUST_FAIL(
+        patch(&change, "Group", &group, "{'op':'add','path':'members','value':[{'value':''}]}"),
+        SCIM_E_INVALID_VALUE, "");
+    set_policy(true, false);
+    MUST_FAIL(patch(&change, "Group", &group,
+                    "{'op':'add','path':'members','value':[{'value':'3'}]}"),
+              SCIM_E_INVALID_VALUE, "3");
+    must_patch("Group", &group, "{'op':'remove','path':'members','value':[{'value':'2'}]}");
+    assert_members(&group, &a, NULL);
+}
+
 /* Deleting */
 
 static void test_delete(void **state)
@@ -961,14 +1017,15 @@ static void test_delete_forgotten_reference(void **state)
 {
     scim_id user = new_user("u");
     const scim_registry *builtin;
+    scim_deletion deletion;
 
     must_post("Thing", fmt("{'name':'t','owner':{'value':'%s'}}", text_of(&user)));
     scim_store_close(fix.store);
     assert_no_error(scim_registry_make(&builtin, fix.pool));
     fix.options.registry = builtin;
     open_store();
-    assert_no_error(scim_resource_delete(fix.store, &fix.tenant, &builtin->types[0], &user,
-                                         NULL, tick(), fix.pool));
+    assert_no_error(scim_resource_delete(&deletion, fix.store, &fix.tenant, &builtin->types[0],
+                                         &user, NULL, tick(), fix.pool));
 }
 
 /* Conditions */
@@ -991,8 +1048,7 @@ static void test_if_match(void **state)
     MUST_FAIL(change_as(&change, t, "Group", &group, was, draft_patch,
                         "{'op':'remove','path':'members'}", tick(), p),
               SCIM_E_PRECONDITION_FAILED, NULL);
-    MUST_FAIL(scim_resource_delete(fix.store, t, type_of("Group"), &group, &stale, tick(), p),
-              SCIM_E_PRECONDITION_FAILED, NULL);
+    MUST_FAIL(del_as(t, "Group", &group, &stale, tick(), p), SCIM_E_PRECONDITION_FAILED, NULL);
     /* 412 is no word on the body */
     MUST_FAIL(change_as(&change, t, "Group", &group, was, draft_put, "{}", tick(), p),
               SCIM_E_PRECONDITION_FAILED, NULL);
@@ -1003,8 +1059,7 @@ static void test_if_match(void **state)
     assert_no_error(
         change_as(&change, t, "User", &a, "*", draft_put, "{'userName':'x'}", tick(), p));
     invariants();
-    assert_no_error(
-        scim_resource_delete(fix.store, t, type_of("Group"), &group, &any, tick(), p));
+    assert_no_error(del_as(t, "Group", &group, &any, tick(), p));
     invariants();
 }
 
@@ -1033,8 +1088,7 @@ static void *interlope(void *baton)
         i->error = change_as(&change, &fix.tenant, i->type, i->id, NULL, draft_patch, text,
                              fix.now, i->pool);
     } else {
-        i->error = scim_resource_delete(fix.store, &fix.tenant, type_of(i->type), i->id, NULL,
-                                        fix.now, i->pool);
+        i->error = del_as(&fix.tenant, i->type, i->id, NULL, fix.now, i->pool);
     }
     return NULL;
 }
@@ -1712,10 +1766,9 @@ static const scim_error *random_change(worker *w, apr_pool_t *pool)
         place(w, crowd.groups, &change.record.id);
         return NULL;
     case 2:
-        return scim_resource_delete(fix.store, t, type_of("User"), &user, NULL, fix.now, pool);
+        return del_as(t, "User", &user, NULL, fix.now, pool);
     case 3:
-        return scim_resource_delete(fix.store, t, type_of("Group"), &group, NULL, fix.now,
-                                    pool);
+        return del_as(t, "Group", &group, NULL, fix.now, pool);
     case 4:
     case 5:
         return change_as(&change, t, "User", &user, NULL, draft_put, random_user(w, pool),
@@ -1924,6 +1977,7 @@ int main(void)
         {"C-056 a reference leads to a user", test_reference, BOTH},
         {"C-056 a lenient reference may lead nowhere", test_lenient_reference, BOTH},
         {"C-056 references to nothing by policy", test_dangling_policy, BOTH},
+        {"C-056 members who are named by no id, by policy", test_members_by_text, BOTH},
         {"C-210 C-211 C-212 a deletion clears references and memberships", test_delete, BOTH},
         {"C-213 C-215 the deletion of a group leaves its members", test_delete_group, BOTH},
         {"C-212 references through several attributes", test_delete_many_references, BOTH},

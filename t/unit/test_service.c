@@ -6,6 +6,8 @@
  */
 #include "service_fixture.h"
 
+#include "scim/etag.h"
+
 /* The wire */
 
 static void test_answer_type(void **state)
@@ -1225,6 +1227,94 @@ static void test_discovery_filter(void **state)
     }
 }
 
+/* Events */
+
+static void test_events(void **state)
+{
+    const char *id, *group;
+    scim_reply reply =
+        submit(SCIM_POST, "/Users",
+               quoted("{'schemas':['@U','@EU'],'userName':'a','name':{'givenName':'b'},"
+                      "'@EU':{'department':'c'}}"));
+
+    id = reply.id;
+    assert_string_equal(events_of(reply),
+                        text_of("users.create %s userName,name,@EU:department\n", id));
+    reply = submit(SCIM_PUT, user_url(id), quoted("{'schemas':['@U'],'userName':'a'}"));
+    assert_string_equal(events_of(reply),
+                        text_of("users.replace %s name,@EU:department\n", id));
+    assert_int_equal(APR_ARRAY_IDX(reply.events, 0, scim_event).kind, SCIM_EVENT_CHANGE);
+    reply = submit(SCIM_PATCH, user_url(id),
+                   PATCH("{\"op\":\"add\",\"path\":\"title\",\"value\":\"x\"}"));
+    assert_string_equal(events_of(reply), text_of("users.patch %s title\n", id));
+    assert_string_equal(
+        scim_etag_make(APR_ARRAY_IDX(reply.events, 0, scim_event).version, pool), reply.etag);
+    group = create_group("g", "");
+    reply = submit(SCIM_PATCH, group_url(group),
+                   text_of("{'schemas':['@PO'],'Operations':[{'op':'add','path':'members',"
+                           "'value':[%s]}]}",
+                           member(id)));
+    assert_int_equal(reply.status, 204);
+    assert_string_equal(events_of(reply), text_of("groups.patch %s members\n", group));
+    reply = submit(SCIM_DELETE, user_url(id), NULL);
+    assert_string_equal(events_of(reply), text_of("users.delete %s -\n", id));
+    reply = submit(SCIM_DELETE, group_url(group), NULL);
+    assert_string_equal(events_of(reply), text_of("groups.delete %s -\n", group));
+}
+
+static void test_no_events(void **state)
+{
+    const char *id = create_user("a"), *other = create_user("b");
+    const char *same = PATCH("{\"op\":\"replace\",\"path\":\"userName\",\"value\":\"a\"}");
+    scim_call call = call_of(SCIM_PUT, user_url(id), user_body("c"));
+
+    call.if_match = "W/\"0\"";
+    assert_null(assert_status(ask(&call), 412).events);
+    assert_null(assert_status(submit(SCIM_PATCH, user_url(id), same), 200).events);
+    assert_null(assert_status(submit(SCIM_PUT, user_url(id), user_body("a")), 200).events);
+    assert_null(assert_status(submit(SCIM_PUT, user_url(other), user_body("a")), 409).events);
+    assert_null(assert_status(submit(SCIM_POST, "/Users", user_body("a")), 409).events);
+    assert_null(assert_status(submit(SCIM_DELETE, user_url(NOBODY), NULL), 404).events);
+    assert_null(assert_status(get(user_url(id)), 200).events);
+}
+
+static void test_events_of_failures(void **state)
+{
+    scim_reply reply;
+    int n = 0;
+
+    do {
+        assert_int_equal(total_of("/Users"), 0);
+        scim_kv_memory_fail(scim_store_kv(store), ++n);
+        reply = submit(SCIM_POST, "/Users", user_body("a"));
+        assert_int_equal(reply.events != NULL, reply.status == 201);
+    } while (reply.status == 500);
+    assert_true(n > 2);
+    assert_int_equal(total_of("/Users"), 1);
+}
+
+static const scim_error *create_and_fail(scim_reply *reply, const scim_call *call,
+                                         apr_pool_t *result_pool)
+{
+    SCIM_ERR(scim_handle_create(reply, call, result_pool));
+    return scim_error_make(result_pool, SCIM_E_INTERNAL, "showing it fails");
+}
+
+static void test_events_of_late_failures(void **state)
+{
+    scim_call call = call_of(SCIM_POST, "/Users", user_body("a"));
+    scim_route route = *call.target.route;
+    scim_reply reply;
+
+    route.handler = create_and_fail;
+    call.target.route = &route;
+    reply = ask(&call);
+    assert_error(reply, 500, NULL);
+    assert_non_null(reply.events);
+    assert_int_equal(reply.events->nelts, 1);
+    assert_string_equal(APR_ARRAY_IDX(reply.events, 0, scim_event).op, "users.create");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1306,6 +1396,11 @@ int main(void)
         {"C-277 resource types and schemas agree", test_types_and_schemas_agree, begin, end,
          NULL},
         {"C-273 discovery takes no filter", test_discovery_filter, begin, end, NULL},
+        {"each change is an event", test_events, begin, end, NULL},
+        {"what changes nothing is none", test_no_events, begin, end, NULL},
+        {"what the store did not take is none", test_events_of_failures, begin, end, NULL},
+        {"a failure behind the commit hides no event", test_events_of_late_failures, begin, end,
+         NULL},
     };
 
     make_registry(false);

@@ -306,6 +306,50 @@ static void test_casecmp(void **state)
     assert_int_equal(scim_text_ncasecmp("ur", "UR", 9), 0);
 }
 
+/* RFC 8265 section 4.3, table 4, and more. */
+static void test_opaque(void **state)
+{
+    static const struct {
+        const char *text;
+        const char *prepared; /* NULL: refused */
+    } rows[] = {
+        {"correct horse battery staple", "correct horse battery staple"},
+        {"Correct Horse Battery Staple", "Correct Horse Battery Staple"},
+        {"\u03c0\u00df\u00e5", "\u03c0\u00df\u00e5"},
+        {"Jack of \u2666s", "Jack of \u2666s"},
+        {"foo\u1680bar", "foo bar"},
+        {"", NULL},
+        {"my cat is a \tby", NULL},
+        {"\u3000\u00a0\u2003x", "   x"},
+        {"A\u030a", "\u00c5"},
+        {"\u212b", "\u00c5"},
+        {"\uff21", "\uff21"},
+        {"\ufb01", "\ufb01"},
+        {"q\u0307\u0323", "q\u0323\u0307"},
+        {"\u1f82", "\u1f82"},
+        {"\U0001d160", "\U0001d158\U0001d165\U0001d16e"},
+        {"\uac01", "\uac01"},
+        {"a\u202eb", NULL},
+        {"a\x7f", NULL},
+        {"caf\xe9", NULL},
+    };
+    size_t i;
+
+    for (i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        apr_size_t len;
+        const char *prepared =
+            scim_text_prepare_opaque(rows[i].text, strlen(rows[i].text), &len, pool);
+
+        if (!rows[i].prepared) {
+            assert_null(prepared);
+            continue;
+        }
+        assert_non_null(prepared);
+        assert_string_equal(prepared, rows[i].prepared);
+        assert_int_equal(len, strlen(prepared));
+    }
+}
+
 static void test_version(void **state)
 {
     int major, minor, update;
@@ -330,6 +374,7 @@ int main(void)
         {"marks without number are put in order", test_many_marks, NULL, NULL, NULL},
         {"C-310 control characters and overrides", test_control, NULL, NULL, NULL},
         {"C-025 C-085 names compare without ASCII case only", test_casecmp, NULL, NULL, NULL},
+        {"C-310 passwords are prepared as opaque strings", test_opaque, NULL, NULL, NULL},
         {"the Unicode version is known", test_version, NULL, NULL, NULL},
     };
 

@@ -452,6 +452,22 @@ static void test_password(void **state)
     assert_false(draft.password_cleared);
 }
 
+static void test_password_limits(void **state)
+{
+    char text[SCIM_PASSWORD_MAX + 2];
+
+    memset(text, 'p', sizeof(text));
+    text[SCIM_PASSWORD_MAX] = '\0';
+    assert_null(scim_validate_password(text, pool));
+    text[SCIM_PASSWORD_MAX] = 'p';
+    text[SCIM_PASSWORD_MAX + 1] = '\0';
+    refuse(user, true,
+           apr_pstrcat(pool, "{" USER_JSON ",'userName':'u','password':'", text, "'}", NULL),
+           NULL, SCIM_E_INVALID_VALUE, "password has 1025 bytes, at most 1024 are taken");
+    refuse(user, true, "{" USER_JSON ",'userName':'u','password':'se\\u0007cret'}", NULL,
+           SCIM_E_INVALID_VALUE, "password must not have control characters");
+}
+
 static void test_required_extension(void **state)
 {
     refuse(device, false, "{'schemas':['" DEVICE "'],'count':1}", NULL, SCIM_E_INVALID_VALUE,
@@ -853,6 +869,7 @@ int main(void)
         {"C-051 countries", test_country, NULL, NULL, NULL},
         {"C-310 userName has no control characters", test_user_name, NULL, NULL, NULL},
         {"C-050 C-153 password", test_password, NULL, NULL, NULL},
+        {"C-310 what can be no password", test_password_limits, NULL, NULL, NULL},
         {"C-055 required extension", test_required_extension, NULL, NULL, NULL},
         {"C-153 C-159 PUT clears what it leaves out", test_put, NULL, NULL, NULL},
         {"C-154 immutable attributes and PUT", test_immutable, NULL, NULL, NULL},

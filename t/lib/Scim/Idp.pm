@@ -33,6 +33,8 @@ The header "query" is none: its value is added to every query string.
                                           indexes with slashes between, {EU} among them.
     lists($response, $n, $name)           one test: a ListResponse of $n resources, all of them
     names($response, $attribute)          that attribute of each resource, sorted
+    members_of($response)                 the ids of a group's members, sorted; exported
+                                          where it is asked for
     true, false                           as JSON has them
 
 =cut
@@ -46,6 +48,7 @@ use Scim::Httpd;
 use Test::More ();
 
 our @EXPORT = qw(po answers lists names true false);
+our @EXPORT_OK = qw(members_of);
 
 my $json = JSON::PP->new->utf8->canonical->allow_nonref;
 my %urn = (CU => $USER, CG => $GROUP, EU => $ENTERPRISE);
@@ -183,6 +186,12 @@ sub names
 {
     my ($response, $attribute) = @_;
     return [sort map { $_->{$attribute} // '' } @{ ($response->json || {})->{Resources} || [] }];
+}
+
+sub members_of
+{
+    my ($response) = @_;
+    return [sort map { $_->{value} } @{ ($response->json || {})->{members} || [] }];
 }
 
 1;
