@@ -127,7 +127,7 @@ rules:
 	@t/guard/rules.t --print
 
 format:
-	clang-format -i $(lib_src) $(httpd_src) $(ctl_src) $(unit_src) $(wildcard include/*.h include/scim/*.h t/example/*.c)
+	clang-format -i $(lib_src) $(httpd_src) $(ctl_src) $(unit_src) $(wildcard include/*.h include/scim/*.h mod_scim/*/*.h t/unit/*.h t/example/*.c)
 
 clean:
 	rm -rf build

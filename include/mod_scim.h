@@ -9,7 +9,7 @@
  *
  * and hook changes while registering hooks, with
  *
- *     APR_OPTIONAL_HOOK(scim, committed, on_committed, NULL, NULL, APR_HOOK_MIDDLE);
+ *     APR_OPTIONAL_HOOK(scim, scim_committed, on_committed, NULL, NULL, APR_HOOK_MIDDLE);
  */
 #ifndef MOD_SCIM_PUBLIC_H
 #define MOD_SCIM_PUBLIC_H
@@ -67,7 +67,7 @@ typedef struct scim_committed {
  * sent, in the thread of the request.  Return OK: anything but OK and DECLINED
  * keeps the modules behind from being told.  The change stays whatever is
  * returned. */
-APR_DECLARE_EXTERNAL_HOOK(scim, SCIM, int, committed,
+APR_DECLARE_EXTERNAL_HOOK(scim, SCIM, int, scim_committed,
                           (request_rec * r, const scim_committed *change))
 
 #endif

@@ -15,6 +15,14 @@
 
 #include "scim/store.h"
 
+/* What stands for a tenant's name in the URL of a template. */
+#define SCIM_ENDPOINTS_TENANT "{tenant}"
+
+/* The text with another in place of each what, which is not "", in result_pool:
+ * makes a template, or a URL of one. */
+const char *scim_endpoints_replace(const char *text, const char *what, const char *with,
+                                   apr_pool_t *result_pool);
+
 /* *out: NUL-terminated in view->pool; NULL where no httpd has started yet. */
 const scim_error *scim_endpoints_read(const char **out, scim_view *view);
 

@@ -114,8 +114,9 @@ typedef struct scim_batch {
     scim_id last;                /* that was promised */
     apr_size_t bytes;            /* of the resources that it has changed so far */
     int treated;                 /* members of deleted groups, by SCIMOnGroupDelete */
-    struct secret_memo *secrets; /* for the mutations only, as is hash_now */
+    struct secret_memo *secrets; /* for the mutations only, as is what follows */
     bool hash_now;
+    int hashed; /* passwords, under the lock */
 } scim_batch;
 
 typedef const scim_error *(*scim_batch_fn)(scim_batch *batch, void *baton);

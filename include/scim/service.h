@@ -17,6 +17,7 @@
 #include "scim/id.h"
 #include "scim/schema.h"
 #include "scim/store.h"
+#include "scim/subject.h"
 #include "scim/token.h"
 
 #define SCIM_MEDIA_TYPE "application/scim+json"
@@ -86,6 +87,7 @@ struct scim_call {
     const scim_identity *identity; /* NULL on an anonymous route, or for a person */
     const char *person; /* who logged in to httpd, where that is no connection; or NULL */
     const char *person_tenant; /* the tenant that person belongs to */
+    scim_subject_by person_by; /* what of its user the person's name is */
     const scim_wire *wire;
     scim_store *store; /* NULL: the store is down */
     const scim_registry *registry;

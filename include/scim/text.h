@@ -28,6 +28,8 @@ const char *scim_text_prepare(const char *text, apr_size_t len, bool case_exact,
 const char *scim_text_prepare_opaque(const char *text, apr_size_t len, apr_size_t *out_len,
                                      apr_pool_t *result_pool);
 
+bool scim_text_is_utf8(const char *text, apr_size_t len);
+
 /* Whether text has a control character (C0, DEL, C1), a bidirectional
  * override or isolate, or a byte that is not UTF-8: what a userName must not
  * have (RFC 8265 section 3.3). */

@@ -281,6 +281,22 @@ static bool is_control(utf8proc_int32_t c)
     }
 }
 
+bool scim_text_is_utf8(const char *text, apr_size_t len)
+{
+    while (len) {
+        utf8proc_int32_t c;
+        utf8proc_ssize_t taken =
+            utf8proc_iterate((const utf8proc_uint8_t *)text, (utf8proc_ssize_t)len, &c);
+
+        if (taken <= 0) {
+            return false;
+        }
+        text += taken;
+        len -= (apr_size_t)taken;
+    }
+    return true;
+}
+
 bool scim_text_has_control(const char *text, apr_size_t len)
 {
     while (len) {

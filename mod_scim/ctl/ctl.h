@@ -81,8 +81,8 @@ struct ctl {
     bool json;
     const char *options[CTL_OPTIONS]; /* NULL: not given; "" for one without a value */
     const char *operand;
-    scim_store *store; /* NULL where the command needs none */
-    bool made;         /* CTL_CREATE: the store was not there before */
+    scim_store *store;               /* NULL where the command needs none */
+    bool made;                       /* CTL_CREATE: the store was not there before */
     struct ctl_audit_log *audit_log; /* NULL: nobody asked for one */
 };
 

@@ -87,11 +87,17 @@ void ctl_add_row(apr_array_header_t *cells, int columns, ...)
     va_end(args);
 }
 
-/* What an identity provider sent is not to steer the terminal. */
+/* What an identity provider sent is not to steer the terminal, neither by C0 nor
+ * by C1, which are two bytes. */
 void ctl_print_text(const char *text)
 {
     for (; *text; text++) {
-        putchar((unsigned char)*text < 0x20 || *text == 0x7f ? '?' : *text);
+        if ((unsigned char)text[0] == 0xc2 && ((unsigned char)text[1] & 0xe0) == 0x80) {
+            putchar('?');
+            text++;
+        } else {
+            putchar((unsigned char)*text < 0x20 || *text == 0x7f ? '?' : *text);
+        }
     }
 }
 

@@ -9,23 +9,13 @@
 #include <apr_strings.h>
 
 #include "scim/endpoints.h"
+#include "scim/text.h"
 
 #include "ctl.h"
-
-#define TENANT "{tenant}"
 
 static const scim_error *read_endpoints(scim_view *view, void *baton)
 {
     return scim_endpoints_read(baton, view);
-}
-
-static const char *fill_in(const char *template, const char *tenant, apr_pool_t *pool)
-{
-    const char *at = strstr(template, TENANT);
-
-    return at ? apr_pstrcat(pool, apr_pstrmemdup(pool, template, (apr_size_t)(at - template)),
-                            tenant, fill_in(at + strlen(TENANT), tenant, pool), NULL)
-              : template;
 }
 
 static bool has_text(const apr_array_header_t *texts, const char *text)
@@ -46,12 +36,13 @@ static void take_endpoint(apr_array_header_t *urls, const json_t *endpoint, cons
     const char *url = json_string_value(json_object_get(endpoint, "url"));
     const char *only = json_string_value(json_object_get(endpoint, "tenant"));
 
-    if (!url || (only && strcmp(only, tenant))) {
+    /* What a worker wrote is shown to root, on a terminal and as lines. */
+    if (!url || scim_text_has_control(url, strlen(url)) || (only && strcmp(only, tenant))) {
         return;
     }
     url = apr_pstrdup(pool, url);
     if (json_is_true(json_object_get(endpoint, "template"))) {
-        url = fill_in(url, tenant, pool);
+        url = scim_endpoints_replace(url, SCIM_ENDPOINTS_TENANT, tenant, pool);
     }
     if (!has_text(urls, url)) {
         APR_ARRAY_PUSH(urls, const char *) = url;

@@ -13,6 +13,7 @@
 
 #include <apr_hash.h>
 #include <apr_strings.h>
+#include <http_core.h>
 #include <jansson.h>
 
 #include "scim/buffer.h"
@@ -37,7 +38,7 @@ struct scim_audit {
     bool pipe;
 };
 
-APR_IMPLEMENT_OPTIONAL_HOOK_RUN_ALL(scim, SCIM, int, committed,
+APR_IMPLEMENT_OPTIONAL_HOOK_RUN_ALL(scim, SCIM, int, scim_committed,
                                     (request_rec * r, const scim_committed *change),
                                     (r, change), OK, DECLINED)
 
@@ -91,9 +92,55 @@ static scim_audit *open_audit(server_rec *s, const char *name, apr_hash_t *opene
     return audit;
 }
 
+static bool serves(const scim_server_config *conf)
+{
+    int i;
+
+    for (i = 0; conf->store_url && i < conf->endpoints->nelts; i++) {
+        if (APR_ARRAY_IDX(conf->endpoints, i, scim_endpoint).conf->engine == 1) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static const scim_audit *audit_of(const server_rec *s, const char *store_url)
+{
+    for (; s; s = s->next) {
+        const scim_server_config *conf = mod_scim_server(s);
+
+        if (conf->audit && conf->store_url && !strcmp(conf->store_url, store_url)) {
+            return conf->audit;
+        }
+    }
+    return NULL;
+}
+
+/* What a large group's deletion leaves is done by whoever writes next: on a
+ * server without the log, nobody would be told. */
+static void warn_of_silent(const server_rec *first)
+{
+    const server_rec *s;
+
+    for (s = first; s; s = s->next) {
+        const scim_server_config *conf = mod_scim_server(s);
+        const scim_audit *other =
+            !conf->audit && serves(conf) ? audit_of(first, conf->store_url) : NULL;
+
+        if (other) {
+            ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
+                         SCIMLOG(1603) "SCIMAuditLog %s: another server has endpoints of the "
+                                       "same store and no SCIMAuditLog, so what is changed "
+                                       "there stands in no log: set it once, at server level",
+                         other->name);
+        }
+    }
+}
+
 int mod_scim_open_logs(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
 {
     apr_hash_t *opened = apr_hash_make(ptemp);
+    const server_rec *first = s;
 
     for (; s; s = s->next) {
         scim_server_config *conf = mod_scim_server(s);
@@ -104,6 +151,10 @@ int mod_scim_open_logs(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
                 return HTTP_INTERNAL_SERVER_ERROR;
             }
         }
+    }
+    /* Of the two readings at start the first is for its faults. */
+    if (ap_state_query(AP_SQ_MAIN_STATE) != AP_SQ_MS_CREATE_PRE_CONFIG) {
+        warn_of_silent(first);
     }
     return OK;
 }
@@ -262,7 +313,7 @@ static void tell_modules(request_rec *r, const scim_identity *who, const scim_ev
     if (event->cause) {
         change.cause = scim_id_format(event->cause, cause);
     }
-    scim_run_committed(r, &change);
+    scim_run_scim_committed(r, &change);
 }
 
 void mod_scim_audit(request_rec *r, const scim_state *state, const scim_reply *reply)

@@ -246,16 +246,17 @@ int mod_scim_check_authn(request_rec *r)
     scim_state *state = mod_scim_state(r);
     scim_store *store = mod_scim_server(r->server)->store;
     const char *type = ap_auth_type(r);
-    token_check check = {bearer_token(r), SCIM_TOKEN_UNKNOWN,
-                         apr_pcalloc(r->pool, sizeof(scim_identity)), r->request_time};
+    token_check check = {.state = SCIM_TOKEN_UNKNOWN, .now = r->request_time};
     const scim_error *err;
 
     if (!state || !type || ap_cstr_casecmp(type, "Bearer")) {
         return DECLINED;
     }
+    check.token = bearer_token(r);
     if (!check.token) {
         return no_token(r, state);
     }
+    check.identity = apr_pcalloc(r->pool, sizeof(*check.identity));
     if (!store) {
         return mod_scim_refuse(r, mod_scim_no_store(r));
     }

@@ -58,6 +58,10 @@ static const char *parse_name(cmd_parms *cmd, const char *what, const char *text
     if (is_expr(text)) {
         return parse_expr(cmd, what, text, out);
     }
+    /* It would name nobody, whom "Require not" lets in. */
+    if (!scim_text_is_utf8(text, strlen(text))) {
+        return fault(cmd, what, text, "is not UTF-8: save the configuration as UTF-8");
+    }
     out->text = scim_text_prepare(text, strlen(text), false, &out->len, cmd->pool);
     return NULL;
 }
@@ -159,21 +163,21 @@ static const require_word *evaluate(request_rec *r, const require_word *word, re
 }
 
 /* Whether a word is said of an active user. */
-typedef bool (*match_fn)(request_rec *r, const scim_who *who, const require_word *word);
+typedef bool (*match_fn)(request_rec *r, scim_who *who, const require_word *word);
 
-static bool match_group(request_rec *r, const scim_who *who, const require_word *word)
+static bool match_group(request_rec *r, scim_who *who, const require_word *word)
 {
     return word->is_id ? scim_subject_in_group_id(&who->subject, &word->id)
                        : scim_subject_in_group(&who->subject, word->text, word->len);
 }
 
-static bool match_role(request_rec *r, const scim_who *who, const require_word *word)
+static bool match_role(request_rec *r, scim_who *who, const require_word *word)
 {
     return scim_subject_has_role(&who->subject, word->text);
 }
 
 /* The userName need not be read where it is what the user was found by. */
-static const char *user_name(request_rec *r, const scim_who *who)
+static const char *user_name(request_rec *r, scim_who *who)
 {
     const scim_subject_details *details;
 
@@ -184,7 +188,7 @@ static const char *user_name(request_rec *r, const scim_who *who)
     return details ? details->user_name : NULL;
 }
 
-static bool match_user(request_rec *r, const scim_who *who, const require_word *word)
+static bool match_user(request_rec *r, scim_who *who, const require_word *word)
 {
     const char *name = user_name(r, who);
     apr_size_t len;
@@ -204,7 +208,7 @@ static bool is_connection(const request_rec *r)
 }
 
 /* DENIED, or GENERAL_ERROR, where it is nobody; GRANTED for an active user. */
-static authz_status find_active(const scim_who **who, request_rec *r)
+static authz_status find_active(scim_who **who, request_rec *r)
 {
     if (!r->user) {
         return AUTHZ_DENIED_NO_USER;
@@ -225,7 +229,7 @@ static authz_status find_active(const scim_who **who, request_rec *r)
 
 static authz_status check_words(request_rec *r, const apr_array_header_t *words, match_fn match)
 {
-    const scim_who *who;
+    scim_who *who;
     authz_status status = find_active(&who, r);
     int i;
 

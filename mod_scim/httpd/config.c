@@ -9,6 +9,8 @@
 #include <apr_strings.h>
 #include <http_core.h>
 
+#include "scim/text.h"
+
 #define UNSET(type, name, unset, otherwise) conf->name = unset;
 #define MERGE(type, name, unset, otherwise) \
     conf->name = add->name != unset ? add->name : base->name;
@@ -385,7 +387,8 @@ static const char *cmd_delete_limit(cmd_parms *cmd, void *dir, const char *arg)
     int unit;
     const char *err =
         ap_cstr_casecmp(arg, "off")
-            ? set_rate(cmd, arg, units, "Off, nor a number of users in an hour (500/h)",
+            ? set_rate(cmd, arg, units,
+                       "Off, nor a number of users in an hour (500/h), at most 1000000",
                        &number, &unit)
             : NULL;
 
@@ -427,6 +430,10 @@ static const char *add_role(cmd_parms *cmd, const char *role, const char *arg)
         !scim_role_pattern_make(&pattern, role, arg, cmd->pool)) {
         return wrong(cmd, arg, "the name of a group, or its beginning with a * behind it");
     }
+    /* It would match nothing: names of groups are UTF-8. */
+    if (!scim_text_is_utf8(arg, strlen(arg))) {
+        return wrong(cmd, arg, "UTF-8: save the configuration as UTF-8");
+    }
     other = same_pattern(policy->roles, &pattern);
     if (other) {
         return apr_psprintf(cmd->pool, "%s: \"%s\" gives the role %s already", cmd->cmd->name,
@@ -440,12 +447,23 @@ static const char *add_role(cmd_parms *cmd, const char *role, const char *arg)
     return NULL;
 }
 
-static const char *cmd_role(cmd_parms *cmd, void *dir, const char *role, const char *pattern)
+/* All words at once: what hands them out one by one stops at an empty one. */
+static const char *cmd_role(cmd_parms *cmd, void *dir, int count, char *const words[])
 {
-    if (!scim_role_name_valid(role)) {
-        return wrong(cmd, role, "the name of a role (1 to 64 of A-Z a-z 0-9 . _ -)");
+    const char *err = NULL;
+    int i;
+
+    if (count < 2) {
+        return apr_pstrcat(cmd->pool, cmd->cmd->name,
+                           ": name a role, and the groups that give it", NULL);
     }
-    return add_role(cmd, role, pattern);
+    if (!scim_role_name_valid(words[0])) {
+        return wrong(cmd, words[0], "the name of a role (1 to 64 of A-Z a-z 0-9 . _ -)");
+    }
+    for (i = 1; i < count && !err; i++) {
+        err = add_role(cmd, words[0], words[i]);
+    }
+    return err;
 }
 
 static bool is_policy(const char *directive)
@@ -614,9 +632,11 @@ static const char *cmd_base_path(cmd_parms *cmd, void *dir, const char *arg)
 static const char *cmd_base_url(cmd_parms *cmd, void *dir, const char *arg)
 {
     scim_dir_config *conf = dir;
+    const char *host = ap_strstr_c(arg, "://");
     apr_size_t len = strlen(arg);
 
-    if ((strncmp(arg, "https://", 8) && strncmp(arg, "http://", 7)) || strpbrk(arg, "?# \"")) {
+    if ((strncmp(arg, "https://", 8) && strncmp(arg, "http://", 7)) || !host[3] ||
+        host[3] == '/' || strpbrk(arg, "?# \"")) {
         return wrong(cmd, arg, "a URL (https://host/path)");
     }
     while (len && arg[len - 1] == '/') {
@@ -745,7 +765,8 @@ static const char *cmd_rate_limit(cmd_parms *cmd, void *dir, const char *arg, co
         conf->rate_interval = conf->rate_burst = 0;
         return burst ? wrong(cmd, burst, "to stand behind Off") : NULL;
     }
-    err = set_rate(cmd, arg, units, "Off, nor a number of requests in a time (100/s, 600/min)",
+    err = set_rate(cmd, arg, units,
+                   "Off, nor a number of requests in a time (100/s, 600/min), at most 1000000",
                    &number, &unit);
     if (err) {
         return err;
@@ -834,8 +855,8 @@ const command_rec mod_scim_commands[] = {
                   "Off: groups of a tenant may share a displayName (On)"),
     AP_INIT_TAKE1("SCIMDanglingReferences", cmd_dangling_references, NULL, RSRC_CONF,
                   "allow: members and managers that do not exist are stored (refuse)"),
-    AP_INIT_ITERATE2("SCIMRole", cmd_role, NULL, RSRC_CONF,
-                     "a role, and the names of groups that give it, * for any ending"),
+    AP_INIT_TAKE_ARGV("SCIMRole", cmd_role, NULL, RSRC_CONF,
+                      "a role, and the names of groups that give it, * for any ending"),
     AP_INIT_TAKE1("SCIMCustomGroups", cmd_custom_groups, NULL, RSRC_CONF,
                   "groups that no SCIMRole knows: accept, ignore or refuse (accept)"),
     AP_INIT_TAKE1("SCIMOnGroupDelete", cmd_on_group_delete, NULL, RSRC_CONF,

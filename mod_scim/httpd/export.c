@@ -87,7 +87,7 @@ int mod_scim_export(request_rec *r)
 {
     const scim_state *state = mod_scim_state(r);
     const scim_subject_details *details;
-    const scim_who *who;
+    scim_who *who;
 
     if (mod_scim_endpoint(r).export != 1) {
         return DECLINED;

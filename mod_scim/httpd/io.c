@@ -294,6 +294,7 @@ static void fill_call(scim_call *call, request_rec *r, scim_state *state, scim_w
         ap_cstr_casecmp(r->ap_auth_type, "Bearer")) {
         call->person = r->user;
         call->person_tenant = mod_scim_tenant(r);
+        call->person_by = (scim_subject_by)state->conf.user_attribute;
     }
     call->wire = wire;
     call->store = server->store;

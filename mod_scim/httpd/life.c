@@ -106,6 +106,56 @@ static int check_consumers(server_rec *s)
     return HTTP_INTERNAL_SERVER_ERROR;
 }
 
+/* What a server says of the policies of tenants */
+
+#define PICK(type, name, unset, otherwise)                             \
+    conf.name = section->name != unset ? section->name : server->name; \
+    if (conf.name == unset) {                                          \
+        conf.name = otherwise;                                         \
+    }
+
+/* A section says what differs from the server's. */
+static scim_policy policy_from(const scim_policy_config *section,
+                               const scim_policy_config *server)
+{
+    scim_policy_config conf;
+
+    SCIM_POLICY_CONFIG(PICK)
+    return (scim_policy){
+        .unique_group_names = conf.unique_group_names == 1,
+        .dangling_references = conf.dangling_references == 1,
+        .password_sync = conf.password_sync == 1,
+        .custom_groups = (scim_custom_groups)conf.custom_groups,
+        .on_group_delete = (scim_on_group_delete)conf.on_group_delete,
+        .delete_limit = (apr_uint32_t)conf.delete_limit,
+        .roles = conf.roles ? (const scim_role_pattern *)conf.roles->elts : NULL,
+        .roles_count = conf.roles ? conf.roles->nelts : 0,
+    };
+}
+
+static const scim_policy_config *section_of(const scim_server_config *conf, const char *name)
+{
+    int i;
+
+    for (i = conf->tenant_policies->nelts - 1; i >= 0; i--) {
+        const scim_tenant_policy *policy =
+            &APR_ARRAY_IDX(conf->tenant_policies, i, scim_tenant_policy);
+
+        if (!strcmp(policy->name, name)) {
+            return &policy->policy;
+        }
+    }
+    return &conf->policy;
+}
+
+/* name: NULL for tenants to come. */
+static scim_policy wanted_policy(const char *name, void *baton, apr_pool_t *pool)
+{
+    const scim_server_config *conf = baton;
+
+    return policy_from(name ? section_of(conf, name) : &conf->policy, &conf->policy);
+}
+
 /* What a process opens a store with: once, for all servers that share it. */
 static const char *const settings[] = {"SCIMStoreSize", "SCIMWriteTimeout", "SCIMScanLimit",
                                        "SCIMReadOnly"};
@@ -149,13 +199,59 @@ static int check_shared(server_rec *s, const server_rec *other, apr_pool_t *ptem
     return OK;
 }
 
+static bool same_policy(const char *name, const server_rec *s, const server_rec *other,
+                        apr_pool_t *scratch_pool)
+{
+    scim_policy ours = wanted_policy(name, mod_scim_server(s), scratch_pool);
+    scim_policy theirs = wanted_policy(name, mod_scim_server(other), scratch_pool);
+
+    return scim_policy_equal(&ours, &theirs, scratch_pool);
+}
+
+/* A policy is the tenant's, and the store has room for one of it: another
+ * would be in the configuration and nowhere else. */
+static int check_policy(const char *name, server_rec *s, const server_rec *other,
+                        apr_pool_t *scratch_pool)
+{
+    if (same_policy(name, s, other, scratch_pool)) {
+        return OK;
+    }
+    ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s,
+                 SCIMLOG(1310) "what SCIMRole and the other directives of a policy say%s%s %s "
+                               "is not what they say %s, and both use the store %s: set it "
+                               "once, at server level",
+                 name ? " of tenant " : "", name ? name : "", name_of(s, scratch_pool),
+                 name_of(other, scratch_pool), mod_scim_server(s)->store_url);
+    return HTTP_INTERNAL_SERVER_ERROR;
+}
+
+static int check_policies(server_rec *s, const server_rec *other, apr_pool_t *ptemp)
+{
+    const apr_array_header_t *sections = apr_array_append(
+        ptemp, mod_scim_server(s)->tenant_policies, mod_scim_server(other)->tenant_policies);
+    apr_pool_t *scratch;
+    int i, rc;
+
+    apr_pool_create(&scratch, ptemp);
+    rc = check_policy(NULL, s, other, scratch);
+    for (i = 0; i < sections->nelts && rc == OK; i++) {
+        apr_pool_clear(scratch);
+        rc = check_policy(APR_ARRAY_IDX(sections, i, scim_tenant_policy).name, s, other,
+                          scratch);
+    }
+    apr_pool_destroy(scratch);
+    return rc;
+}
+
 static int check_store(server_rec *s, apr_hash_t *first, apr_pool_t *ptemp)
 {
     const char *url = mod_scim_server(s)->store_url;
     const server_rec *other = url ? apr_hash_get(first, url, APR_HASH_KEY_STRING) : NULL;
 
     if (other) {
-        return check_shared(s, other, ptemp);
+        int rc = check_shared(s, other, ptemp);
+
+        return rc == OK ? check_policies(s, other, ptemp) : rc;
     }
     if (url) {
         apr_hash_set(first, url, APR_HASH_KEY_STRING, s);
@@ -196,46 +292,6 @@ static scim_store_options options_of(const scim_server_config *conf, bool create
 
 /* Making a store: in a process of its own */
 
-#define PICK(type, name, unset, otherwise)                             \
-    conf.name = section->name != unset ? section->name : server->name; \
-    if (conf.name == unset) {                                          \
-        conf.name = otherwise;                                         \
-    }
-
-/* A section says what differs from the server's. */
-static scim_policy policy_from(const scim_policy_config *section,
-                               const scim_policy_config *server)
-{
-    scim_policy_config conf;
-
-    SCIM_POLICY_CONFIG(PICK)
-    return (scim_policy){
-        .unique_group_names = conf.unique_group_names == 1,
-        .dangling_references = conf.dangling_references == 1,
-        .password_sync = conf.password_sync == 1,
-        .custom_groups = (scim_custom_groups)conf.custom_groups,
-        .on_group_delete = (scim_on_group_delete)conf.on_group_delete,
-        .delete_limit = (apr_uint32_t)conf.delete_limit,
-        .roles = conf.roles ? (const scim_role_pattern *)conf.roles->elts : NULL,
-        .roles_count = conf.roles ? conf.roles->nelts : 0,
-    };
-}
-
-static const scim_policy_config *section_of(const scim_server_config *conf, const char *name)
-{
-    int i;
-
-    for (i = conf->tenant_policies->nelts - 1; i >= 0; i--) {
-        const scim_tenant_policy *policy =
-            &APR_ARRAY_IDX(conf->tenant_policies, i, scim_tenant_policy);
-
-        if (!strcmp(policy->name, name)) {
-            return &policy->policy;
-        }
-    }
-    return &conf->policy;
-}
-
 typedef struct listing {
     apr_array_header_t *tenants;
 } listing;
@@ -272,13 +328,6 @@ static const char *unused_policies(const scim_server_config *conf,
         }
     }
     return names;
-}
-
-static scim_policy wanted_policy(const char *name, void *baton, apr_pool_t *pool)
-{
-    const scim_server_config *conf = baton;
-
-    return policy_from(name ? section_of(conf, name) : &conf->policy, &conf->policy);
 }
 
 static const scim_error *write_policies(const char **unused, scim_store *store,

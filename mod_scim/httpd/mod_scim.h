@@ -54,7 +54,7 @@ typedef enum scim_require_tls {
     X(const char *, tenant_text, NULL, NULL) /* as it stands in the configuration */
 
 /* Of a tenant's policy: at server level, or in <SCIMTenantPolicy>. */
-#define SCIM_POLICY_CONFIG(X)                 \
+#define SCIM_POLICY_CONFIG(X)                                \
     X(int, unique_group_names, SCIM_UNSET, 1)                \
     X(int, dangling_references, SCIM_UNSET, 0)               \
     X(int, password_sync, SCIM_UNSET, 0)                     \
@@ -187,6 +187,9 @@ bool mod_scim_names_endpoint(const server_rec *s, const char *path);
 /* The endpoint's URL: SCIMBaseURL, or the server's canonical name and the
  * base.  Never the Host header. */
 const char *mod_scim_base_url(const request_rec *r, const scim_state *state);
+/* "https://host:port", an IPv6 address in brackets; port 0: the scheme's own. */
+const char *mod_scim_origin(const char *scheme, const char *host, apr_port_t port,
+                            apr_pool_t *pool);
 
 /* auth.c */
 int mod_scim_check_transport(request_rec *r);
@@ -245,10 +248,11 @@ const scim_who *mod_scim_find(request_rec *r, const char *text, bool details);
 /* Who r->user is, which is not NULL: asked once for a request, its internal
  * redirects and subrequests, so that all that is decided about it is decided
  * by one state of the store.  Says in the error log why it is nobody. */
-const scim_who *mod_scim_who(request_rec *r);
-/* The details of one who is ACTIVE or INACTIVE; NULL where the user is gone
- * since, or the store cannot be read, which the error log says then. */
-const scim_subject_details *mod_scim_details(request_rec *r, const scim_who *who);
+scim_who *mod_scim_who(request_rec *r);
+/* The details of one who is ACTIVE or INACTIVE, which who keeps from then on;
+ * NULL where the user is gone since, or the store cannot be read, which the
+ * error log says then. */
+const scim_subject_details *mod_scim_details(request_rec *r, scim_who *who);
 /* As SCIMUserAttribute has it: "emails.value". */
 const char *mod_scim_attribute_name(scim_subject_by by);
 

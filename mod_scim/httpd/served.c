@@ -11,9 +11,8 @@
 #include <ap_listen.h>
 #include <util_cfgtree.h>
 
+#include "scim/endpoints.h"
 #include "scim/json.h"
-
-#define TENANT "{tenant}"
 
 /* Whether a section of the configuration has "SSLEngine on": mod_ssl, which
  * knows, is asked by nobody before there is a connection. */
@@ -66,31 +65,14 @@ static const char *origin_of(const server_rec *s, apr_pool_t *pool)
     bool tls =
         s->server_scheme ? !strcmp(s->server_scheme, "https") : port == 443 || ssl_engine_on(s);
 
-    if (!host) {
-        return NULL;
-    }
-    if (strchr(host, ':') && *host != '[') {
-        host = apr_pstrcat(pool, "[", host, "]", NULL);
-    }
-    if (!port || port == (tls ? 443 : 80)) {
-        return apr_pstrcat(pool, tls ? "https://" : "http://", host, NULL);
-    }
-    return apr_psprintf(pool, "%s://%s:%u", tls ? "https" : "http", host, (unsigned int)port);
+    return host ? mod_scim_origin(tls ? "https" : "http", host,
+                                  port == (tls ? 443 : 80) ? 0 : port, pool)
+                : NULL;
 }
 
 static bool is_constant(const char *text)
 {
     return !strstr(text, "%{");
-}
-
-static const char *replace_all(const char *text, const char *what, const char *with,
-                               apr_pool_t *pool)
-{
-    const char *at = strstr(text, what);
-
-    return at ? apr_pstrcat(pool, apr_pstrmemdup(pool, text, (apr_size_t)(at - text)), with,
-                            replace_all(at + strlen(what), what, with, pool), NULL)
-              : text;
 }
 
 /* The base path, {tenant} in place of the expression that SCIMTenant is; NULL
@@ -104,7 +86,7 @@ static const char *path_of(const scim_endpoint *endpoint, const char *tenant, ap
         return endpoint->base ? ap_os_escape_path(pool, endpoint->base, 1) : NULL;
     }
     if (tenant && !is_constant(tenant)) {
-        path = replace_all(path, tenant, TENANT, pool);
+        path = scim_endpoints_replace(path, tenant, SCIM_ENDPOINTS_TENANT, pool);
     }
     len = strlen(path);
     while (len && path[len - 1] == '/') {
@@ -197,9 +179,10 @@ const char *mod_scim_endpoints(const server_rec *s, const char *store_url, apr_p
         const served *one = &APR_ARRAY_IDX(all, i, served);
 
         if (!is_superseded(all, one)) {
-            json_array_append_new(list, json_pack("{s:s, s:s?, s:b}", "url", one->url, "tenant",
-                                                  one->tenant, "template",
-                                                  one->path && strstr(one->path, TENANT)));
+            json_array_append_new(
+                list,
+                json_pack("{s:s, s:s?, s:b}", "url", one->url, "tenant", one->tenant,
+                          "template", one->path && strstr(one->path, SCIM_ENDPOINTS_TENANT)));
         }
     }
     return scim_json_write(list, &len, pool);

@@ -205,25 +205,29 @@ int mod_scim_type_checker(request_rec *r)
     return OK;
 }
 
+const char *mod_scim_origin(const char *scheme, const char *host, apr_port_t port,
+                            apr_pool_t *pool)
+{
+    bool address = strchr(host, ':') && *host != '['; /* of IPv6 */
+
+    host = address ? apr_pstrcat(pool, "[", host, "]", NULL) : host;
+    return port ? apr_psprintf(pool, "%s://%s:%u", scheme, host, (unsigned int)port)
+                : apr_pstrcat(pool, scheme, "://", host, NULL);
+}
+
 const char *mod_scim_base_url(const request_rec *r, const scim_state *state)
 {
-    const char *scheme = ap_http_scheme(r);
-    const char *host = r->server->server_hostname, *base;
+    const char *origin;
     apr_port_t port = r->server->port;
 
     if (state->conf.base_url) {
         return state->conf.base_url;
     }
-    /* Of a LocationMatch it holds what the client sent, decoded. */
-    base = ap_os_escape_path(r->pool, state->base, 1);
     if (!port && r->connection->local_addr) {
         port = r->connection->local_addr->port;
     }
-    if (strchr(host, ':') && *host != '[') {
-        host = apr_pstrcat(r->pool, "[", host, "]", NULL);
-    }
-    if (!port || port == ap_default_port(r)) {
-        return apr_pstrcat(r->pool, scheme, "://", host, base, NULL);
-    }
-    return apr_psprintf(r->pool, "%s://%s:%u%s", scheme, host, (unsigned int)port, base);
+    origin = mod_scim_origin(ap_http_scheme(r), r->server->server_hostname,
+                             port == ap_default_port(r) ? 0 : port, r->pool);
+    /* Of a LocationMatch the base holds what the client sent, decoded. */
+    return apr_pstrcat(r->pool, origin, ap_os_escape_path(r->pool, state->base, 1), NULL);
 }

@@ -14,11 +14,13 @@ APLOG_USE_MODULE(scim);
 /* Under this name a request's pool has its answers. */
 static const char answers[] = "mod_scim:who";
 
-static const scim_error *no_store(apr_pool_t *pool)
+static const scim_error *no_store(const request_rec *r, apr_pool_t *pool)
 {
     return scim_error_system(pool, SCIM_E_UNAVAILABLE, APR_SUCCESS,
                              "The directory is not available", "%s",
-                             "it could not be opened when this process began, see above");
+                             mod_scim_server(r->server)->store_url
+                                 ? "it could not be opened when this process began, see above"
+                                 : "there is no SCIMStore for this server");
 }
 
 typedef struct asking {
@@ -63,7 +65,7 @@ static void ask_store(scim_who *who, const request_rec *r, bool details, apr_poo
     asking a = {who, details};
 
     who->subject.state = SCIM_SUBJECT_UNKNOWN;
-    who->error = store ? scim_store_view(store, ask, &a, pool) : no_store(pool);
+    who->error = store ? scim_store_view(store, ask, &a, pool) : no_store(r, pool);
 }
 
 static scim_who *make_who(request_rec *r, const char *text, const char *tenant_name,
@@ -129,7 +131,7 @@ static apr_pool_t *pool_of_all(const request_rec *r)
     return r->pool;
 }
 
-const scim_who *mod_scim_who(request_rec *r)
+scim_who *mod_scim_who(request_rec *r)
 {
     apr_pool_t *pool = pool_of_all(r);
     const char *tenant_name = mod_scim_tenant(r);
@@ -158,18 +160,17 @@ static const scim_error *ask_details(scim_view *view, void *baton)
     return read_details(baton, view);
 }
 
-const scim_subject_details *mod_scim_details(request_rec *r, const scim_who *who)
+const scim_subject_details *mod_scim_details(request_rec *r, scim_who *who)
 {
     scim_store *store = mod_scim_server(r->server)->store;
-    scim_who copy = *who;
     const scim_error *err;
 
     if (who->details || !is_somebody(who) || !store) {
         return who->details;
     }
-    err = scim_store_view(store, ask_details, &copy, r->pool);
+    err = scim_store_view(store, ask_details, who, pool_of_all(r));
     if (err && err->code != SCIM_E_NOT_FOUND) {
         log_error(r, err);
     }
-    return copy.details;
+    return who->details;
 }

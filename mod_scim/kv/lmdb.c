@@ -202,6 +202,18 @@ static int open_database(MDB_env *mdb, MDB_dbi *dbi)
     return err;
 }
 
+/* LMDB leaves the file of the data, and no other, to every program that the
+ * process runs: a CGI script of another user would have the store. */
+static int keep_from_programs(MDB_env *mdb)
+{
+    int fd, err = mdb_env_get_fd(mdb, &fd);
+
+    if (err) {
+        return err;
+    }
+    return fcntl(fd, F_SETFD, FD_CLOEXEC) ? errno : 0;
+}
+
 static int open_once(environment *env, apr_uint64_t size)
 {
     unsigned int flags = MDB_NOTLS | MDB_NORDAHEAD | (env->read_only ? MDB_RDONLY : 0);
@@ -215,7 +227,8 @@ static int open_once(environment *env, apr_uint64_t size)
     if (!(err = mdb_env_set_maxreaders(mdb, MAX_READERS)) &&
         !(err = mdb_env_set_mapsize(mdb, size)) &&
         !(err = mdb_env_open(mdb, env->path, flags, 0600)) &&
-        !(err = mdb_reader_check(mdb, NULL)) && !(err = open_database(mdb, &env->dbi))) {
+        !(err = keep_from_programs(mdb)) && !(err = mdb_reader_check(mdb, NULL)) &&
+        !(err = open_database(mdb, &env->dbi))) {
         env->mdb = mdb;
     } else {
         mdb_env_close(mdb);

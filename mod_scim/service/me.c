@@ -4,11 +4,6 @@
  * authenticated, by whatever means of its own; a token is no person.  It can
  * be read; who a person is stays the identity provider's to say.
  */
-#include <apr_strings.h>
-
-#include "scim/filter.h"
-#include "scim/json.h"
-
 #include "handler.h"
 
 typedef struct me_baton {
@@ -16,33 +11,7 @@ typedef struct me_baton {
     const scim_call *call;
     scim_render how;
     scim_tenant tenant;
-    const scim_filter *filter;
-    bool found;
 } me_baton;
-
-static const scim_error *show(scim_view *view, const scim_record *record, void *baton)
-{
-    me_baton *me = baton;
-
-    me->found = true;
-    return scim_read_record(me->reply, me->call, &me->how, view, record);
-}
-
-static const scim_error *find(scim_view *view, void *baton)
-{
-    me_baton *me = baton;
-    scim_query_part part = {me->call->target.type, me->filter, NULL};
-    scim_query query = {.parts = &part, .parts_count = 1, .start = 1, .count = 1};
-    const scim_error *err = scim_tenant_find(&me->tenant, view, me->call->person_tenant);
-    scim_page page;
-
-    if (err && err->code == SCIM_E_NOT_FOUND) {
-        return NULL; /* nor has it this person */
-    }
-    SCIM_ERR(err);
-    SCIM_ERR(scim_call_check_tenant(&me->tenant, view->pool));
-    return scim_resource_query(&page, view, &me->tenant, &query, show, me);
-}
 
 static const scim_error *not_there(const scim_call *call, apr_pool_t *pool)
 {
@@ -50,20 +19,33 @@ static const scim_error *not_there(const scim_call *call, apr_pool_t *pool)
                            scim_call_shown(call->person, pool));
 }
 
-/* userName eq "...", of an active user, the name quoted as JSON quotes it. */
-static const scim_error *filter_for(const scim_filter **out, const scim_call *call,
-                                    apr_pool_t *pool)
+static const scim_error *find_tenant(me_baton *me, scim_view *view)
 {
-    json_t *name = scim_json_adopt(json_string(call->person), pool);
-    apr_size_t len;
-    const char *quoted = name ? scim_json_write(name, &len, pool) : NULL;
+    const scim_error *err = scim_tenant_find(&me->tenant, view, me->call->person_tenant);
 
-    if (!quoted) {
-        return not_there(call, pool);
+    if (err && err->code == SCIM_E_NOT_FOUND) {
+        return not_there(me->call, view->pool);
     }
-    return scim_filter_parse(
-        out, apr_pstrcat(pool, "userName eq ", quoted, " and not (active eq false)", NULL),
-        call->target.type, false, pool);
+    SCIM_ERR(err);
+    return scim_call_check_tenant(&me->tenant, view->pool);
+}
+
+/* By what Require scim-... would find it, or one would be let in as one user
+ * and be shown another. */
+static const scim_error *show(scim_view *view, void *baton)
+{
+    me_baton *me = baton;
+    const scim_call *call = me->call;
+    scim_subject subject;
+    scim_record record;
+
+    SCIM_ERR(find_tenant(me, view));
+    SCIM_ERR(scim_subject_find(&subject, view, &me->tenant, call->person_by, call->person));
+    if (subject.state != SCIM_SUBJECT_ACTIVE) {
+        return not_there(call, view->pool);
+    }
+    SCIM_ERR(scim_resource_get(&record, view, &me->tenant, call->target.type, &subject.id));
+    return scim_read_record(me->reply, call, &me->how, view, &record);
 }
 
 static const scim_error *not_mapped(apr_pool_t *pool)
@@ -86,9 +68,7 @@ const scim_error *scim_handle_me(scim_reply *reply, const scim_call *call, apr_p
     own.target.type = scim_registry_type(call->registry, "User");
     SCIM_ERR(scim_call_projection(&me.how.projection, &own, pool));
     me.how.tenant = &me.tenant;
-    SCIM_ERR(filter_for(&me.filter, &own, pool));
-    SCIM_ERR(scim_store_view(call->store, find, &me, pool));
-    return me.found ? NULL : not_there(call, pool);
+    return scim_store_view(call->store, show, &me, pool);
 }
 
 const scim_error *scim_handle_change_me(scim_reply *reply, const scim_call *call,

@@ -9,7 +9,6 @@
 
 #include <apr_lib.h>
 #include <apr_strings.h>
-#include <utf8proc.h>
 
 #include "scim/json.h"
 #include "scim/params.h"
@@ -25,24 +24,6 @@ static int hex_digit(char c)
         return c - '0';
     }
     return apr_isxdigit(c) ? apr_tolower(c) - 'a' + 10 : -1;
-}
-
-static bool is_utf8(const char *text, apr_size_t len)
-{
-    const utf8proc_uint8_t *at = (const utf8proc_uint8_t *)text;
-    utf8proc_ssize_t left = (utf8proc_ssize_t)len;
-
-    while (left > 0) {
-        utf8proc_int32_t point;
-        utf8proc_ssize_t n = utf8proc_iterate(at, left, &point);
-
-        if (n <= 0) {
-            return false;
-        }
-        at += n;
-        left -= n;
-    }
-    return true;
 }
 
 /* Form decoding; NULL for a bad escape, a NUL, or what is not UTF-8. */
@@ -69,7 +50,7 @@ static const char *decode(const char *text, apr_size_t len, apr_pool_t *pool)
         *to++ = c;
     }
     *to = '\0';
-    return is_utf8(out, (apr_size_t)(to - out)) ? out : NULL;
+    return scim_text_is_utf8(out, (apr_size_t)(to - out)) ? out : NULL;
 }
 
 /* Where the value of a parameter goes, and *canonical its name; NULL for one

@@ -11,6 +11,8 @@
 
 #include <string.h>
 
+#include <apr_strings.h>
+
 #include "internal.h"
 
 #define ROW_LEN (8 + 4 + 1)
@@ -122,14 +124,25 @@ void brake_trip(scim_store *store, const scim_tenant *tenant, apr_uint32_t n, ap
     scim_kv_update(store->kv, trip, &t);
 }
 
-const scim_error *brake_refusal(const scim_tenant *tenant, apr_pool_t *result_pool)
+/* A group with more members than may go in an hour is refused, however often
+ * the brake is released. */
+const scim_error *brake_refusal(const scim_tenant *tenant, apr_uint32_t n,
+                                apr_pool_t *result_pool)
 {
+    apr_uint32_t limit = tenant->policy.delete_limit;
+
     return scim_error_make(
         result_pool, SCIM_E_TOO_MANY_REQUESTS,
         "The brake on mass deletion is on (SCIMDeleteLimit): more than %u users of this "
         "directory would have been deleted or deactivated in an hour. Nobody more is, until "
-        "the administrator of the server has released it: scimctl tenant release %s",
-        tenant->policy.delete_limit, tenant->name);
+        "the administrator of the server has released it: scimctl tenant release %s%s",
+        limit, tenant->name,
+        n > limit ? apr_psprintf(result_pool,
+                                 "; and this group, which has %u members, cannot be deleted "
+                                 "before SCIMDeleteLimit allows as many, or members are "
+                                 "taken out of it",
+                                 n)
+                  : "");
 }
 
 const scim_error *scim_brake_read(scim_brake *out, scim_view *view, const scim_tenant *tenant)

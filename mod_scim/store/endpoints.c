@@ -18,6 +18,18 @@ static void endpoints_key(scim_key *key)
     scim_key_bytes(key, NAME, strlen(NAME));
 }
 
+const char *scim_endpoints_replace(const char *text, const char *what, const char *with,
+                                   apr_pool_t *result_pool)
+{
+    const char *at = strstr(text, what);
+
+    return at ? apr_pstrcat(result_pool,
+                            apr_pstrmemdup(result_pool, text, (apr_size_t)(at - text)), with,
+                            scim_endpoints_replace(at + strlen(what), what, with, result_pool),
+                            NULL)
+              : text;
+}
+
 const scim_error *scim_endpoints_read(const char **out, scim_view *view)
 {
     scim_slice rest;

@@ -22,6 +22,18 @@ void index_prefix(scim_key *key, const scim_tenant *tenant, const scim_store *st
     scim_key_u16(key, def->number);
 }
 
+const index_def *index_numbered(const scim_store *store, apr_uint16_t number)
+{
+    int i;
+
+    for (i = 0; i < store->indexes_count; i++) {
+        if (store->indexes[i].number == number) {
+            return &store->indexes[i];
+        }
+    }
+    return NULL;
+}
+
 const index_def *index_find(const scim_store *store, const scim_resource_type *type,
                             const scim_path *path)
 {

@@ -141,6 +141,8 @@ apr_array_header_t *index_rows(scim_store *store, const scim_tenant *tenant,
 /* Those of a that are not in b. */
 apr_array_header_t *index_rows_without(const apr_array_header_t *a, const apr_array_header_t *b,
                                        apr_pool_t *pool);
+/* The index of that number, or NULL. */
+const index_def *index_numbered(const scim_store *store, apr_uint16_t number);
 const index_def *index_find(const scim_store *store, const scim_resource_type *type,
                             const scim_path *path);
 /* The key up to the value of an attribute, and behind it; text is prepared. */
@@ -184,6 +186,8 @@ scim_kv_rc secret_drop(scim_kv_txn *txn, const scim_tenant *tenant, const scim_i
 typedef struct secret_fact secret_fact;
 typedef struct secret_memo secret_memo;
 secret_memo *secret_memo_make(apr_pool_t *pool);
+/* Before the mutation, or all those of a batch, is prepared, and prepared again. */
+void secret_memo_rewind(secret_memo *memo);
 bool secret_memo_settled(const secret_memo *memo);
 /* Takes 50 to 100 ms for each fact: neither in a view nor under the lock of all
  * writers, as long as that can be helped. */
@@ -191,7 +195,7 @@ const scim_error *secret_memo_settle(secret_memo *memo);
 
 /* What a mutation does to the password of its resource. */
 typedef struct secret_plan {
-    const secret_fact *fact; /* or NULL: no password is set */
+    secret_fact *fact; /* or NULL: no password is set */
     bool drop;
 } secret_plan;
 
@@ -201,6 +205,9 @@ const scim_error *secret_plan_make(secret_plan *out, scim_kv_txn *txn,
                                    const scim_tenant *tenant, const scim_id *id,
                                    const scim_draft *draft, secret_memo *memo,
                                    apr_pool_t *pool);
+bool secret_plan_settled(const secret_plan *plan);
+/* As secret_memo_settle, for the fact of this plan. */
+const scim_error *secret_plan_settle(const secret_plan *plan, secret_memo *memo);
 /* Whether there is anything to write.  Of a fact that is not settled: yes. */
 bool secret_plan_changes(const secret_plan *plan);
 /* Writes nothing for a fact that is not settled.  revision: the one that the
@@ -299,8 +306,9 @@ scim_kv_rc brake_hold(const scim_brake *brake, scim_kv_txn *txn, const scim_tena
 /* The same in an update of its own, where n more would still be refused.  What
  * cannot be noted now is noted by the next refusal. */
 void brake_trip(scim_store *store, const scim_tenant *tenant, apr_uint32_t n, apr_time_t now);
-/* 429. */
-const scim_error *brake_refusal(const scim_tenant *tenant, apr_pool_t *result_pool);
+/* 429, for n more. */
+const scim_error *brake_refusal(const scim_tenant *tenant, apr_uint32_t n,
+                                apr_pool_t *result_pool);
 
 /* sweep.c */
 /* Notes that the members of a group are to follow it. */

@@ -715,7 +715,7 @@ static scim_kv_rc add_effect_of(add_effect *out, scim_kv_txn *txn, const scim_ke
     if (rc != SCIM_KV_OK) {
         return rc;
     }
-    if (!read_value(&there, value)) {
+    if (!store_sealed(scim_key_slice(key), value) || !read_value(&there, value)) {
         return SCIM_KV_CORRUPT;
     }
     *out = same_display(add, there.display) ? ADD_NOTHING : ADD_DISPLAY;

@@ -28,6 +28,10 @@
  * beginning to its end. */
 #define BATCH_MAX (32 * 1024 * 1024)
 
+/* Passwords that a batch may hash under it, where it comes to that: each takes
+ * up to 100 ms. */
+#define BATCH_HASHES_MAX 8
+
 typedef enum write_kind { WRITE_CREATE, WRITE_CHANGE, WRITE_REMOVE } write_kind;
 
 /* One record to be written, all that depends on nothing but its JSON ready. */
@@ -359,18 +363,6 @@ static const scim_error *prepare_change(mutation *m, scim_view *view)
     return plan_members(m, view, &draft, &m->id);
 }
 
-static const index_def *index_numbered(const scim_store *store, apr_uint16_t number)
-{
-    int i;
-
-    for (i = 0; i < store->indexes_count; i++) {
-        if (store->indexes[i].number == number) {
-            return &store->indexes[i];
-        }
-    }
-    return NULL;
-}
-
 static const scim_error *plan_referrer(mutation *m, scim_view *view,
                                        const scim_resource_type *referring,
                                        const scim_id *source)
@@ -516,6 +508,9 @@ static const scim_error *prepare(scim_view *view, void *baton)
     m->referrers = apr_array_make(m->pool, 1, REFERRER_LEN);
     m->members = NULL;
     m->secret = (secret_plan){NULL, false};
+    if (!m->batch) {
+        secret_memo_rewind(m->secrets);
+    }
     m->membership = -1;
     m->names = apr_array_make(m->result_pool, 4, sizeof(const char *));
     m->changed = m->members_changed = false;
@@ -552,12 +547,23 @@ static record_plan *plan_touch(const mutation *m)
     return plan;
 }
 
+static const scim_error *settle_secret(mutation *m)
+{
+    if (m->batch && !secret_plan_settled(&m->secret) &&
+        m->batch->hashed++ >= BATCH_HASHES_MAX) {
+        return scim_error_make(m->result_pool, SCIM_E_TOO_LARGE,
+                               "password: this job changes the passwords of the same users too "
+                               "often; send each user's password once");
+    }
+    return secret_plan_settle(&m->secret, m->secrets);
+}
+
 /* Preparing's last step, which takes too long for a view. */
 static const scim_error *prepare_secret(mutation *m)
 {
     /* Of a batch, all together, when it is known which there are. */
     if (!m->batch || m->batch->hash_now) {
-        SCIM_ERR(secret_memo_settle(m->secrets));
+        SCIM_ERR(settle_secret(m));
     }
     if (secret_plan_changes(&m->secret)) {
         m->plan = m->plan ? m->plan : plan_touch(m);
@@ -999,7 +1005,7 @@ static const scim_error *refused(const mutation *m)
     const index_row *row = m->conflict;
 
     if (m->braked) {
-        return brake_refusal(m->tenant, m->result_pool);
+        return brake_refusal(m->tenant, m->dismissed, m->result_pool);
     }
     if (m->error || !row) {
         return m->error;
@@ -1246,7 +1252,7 @@ typedef struct batching {
 
 /* What is to be hashed shows in a run, and is hashed between this and the next:
  * once, but where a user gets several passwords, or somebody sets one meanwhile.
- * From here on, under the lock. */
+ * In this one, the last, under the lock. */
 #define BATCH_RUNS 4
 
 static scim_kv_rc run_batch(scim_kv_txn *txn, void *baton)
@@ -1259,7 +1265,7 @@ static scim_kv_rc run_batch(scim_kv_txn *txn, void *baton)
     }
     b->batch.view.txn = txn;
     b->error = b->fn(&b->batch, b->baton);
-    b->again = !b->error && !secret_memo_settled(b->batch.secrets);
+    b->again = !b->error && !b->batch.hash_now && !secret_memo_settled(b->batch.secrets);
     return b->error || b->again ? SCIM_KV_REFUSED : SCIM_KV_OK;
 }
 
@@ -1272,6 +1278,7 @@ const scim_error *scim_store_batch(scim_store *store, scim_batch_fn fn, void *ba
 
     do {
         SCIM_ERR(secret_memo_settle(secrets));
+        secret_memo_rewind(secrets);
         b.again = false;
         b.batch = (scim_batch){.view = {store, NULL, result_pool, apr_hash_make(result_pool)},
                                .secrets = secrets,

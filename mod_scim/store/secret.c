@@ -140,12 +140,14 @@ static const char *make_hash(const char *digest, apr_pool_t *result_pool)
 struct secret_fact {
     char digest[DIGEST_TEXT + 1]; /* of the password that is wanted */
     const char *stored;           /* the hash that is there, or NULL */
+    int run;                      /* the last one that needed it */
     bool settled;
     const char *hash; /* to be stored; NULL of a settled one: that is there is its hash */
 };
 
 struct secret_memo {
     apr_pool_t *pool;
+    int run;
     apr_array_header_t *facts; /* of secret_fact * */
 };
 
@@ -167,11 +169,19 @@ secret_memo *secret_memo_make(apr_pool_t *pool)
     secret_memo *memo = apr_palloc(pool, sizeof(*memo));
 
     memo->pool = pool;
+    memo->run = 0;
     memo->facts = apr_array_make(pool, 1, sizeof(secret_fact *));
     apr_pool_cleanup_register(pool, memo, wipe_memo, apr_pool_cleanup_null);
     return memo;
 }
 
+void secret_memo_rewind(secret_memo *memo)
+{
+    memo->run++;
+}
+
+/* Two who get the same password in one run need a fact each, so that each gets
+ * a salt of its own. */
 static secret_fact *find_fact(const secret_memo *memo, const char *digest, const char *stored)
 {
     int i;
@@ -179,8 +189,8 @@ static secret_fact *find_fact(const secret_memo *memo, const char *digest, const
     for (i = 0; i < memo->facts->nelts; i++) {
         secret_fact *fact = APR_ARRAY_IDX(memo->facts, i, secret_fact *);
 
-        if (!strcmp(fact->digest, digest) && !fact->stored == !stored &&
-            (!stored || !strcmp(fact->stored, stored))) {
+        if (fact->run != memo->run && !strcmp(fact->digest, digest) &&
+            !fact->stored == !stored && (!stored || !strcmp(fact->stored, stored))) {
             return fact;
         }
     }
@@ -198,6 +208,7 @@ static secret_fact *need_fact(secret_memo *memo, const char *digest, const char 
         fact->stored = stored ? apr_pstrdup(memo->pool, stored) : NULL;
         APR_ARRAY_PUSH(memo->facts, secret_fact *) = fact;
     }
+    fact->run = memo->run;
     return fact;
 }
 
@@ -272,6 +283,16 @@ const scim_error *secret_plan_make(secret_plan *out, scim_kv_txn *txn,
     out->fact = need_fact(memo, digest, stored);
     OPENSSL_cleanse(digest, sizeof(digest));
     return NULL;
+}
+
+bool secret_plan_settled(const secret_plan *plan)
+{
+    return !plan->fact || plan->fact->settled;
+}
+
+const scim_error *secret_plan_settle(const secret_plan *plan, secret_memo *memo)
+{
+    return plan->fact ? settle_fact(plan->fact, memo->pool) : NULL;
 }
 
 bool secret_plan_changes(const secret_plan *plan)

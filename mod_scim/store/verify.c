@@ -155,19 +155,16 @@ static void find_named_fault(verifying *v, const row *r, const char *what, const
 
 static void learn_tenant(verifying *v, scim_slice key, scim_slice value)
 {
-    apr_uint32_t *number;
-    const char *name;
+    apr_uint32_t number;
 
     if (!store_sealed(key, value) || value.len < STORE_SEAL + 4) {
         v->incomplete_tenants = true;
         return;
     }
-    number = apr_palloc(v->pool, sizeof(*number));
-    *number = store_get_u32((const unsigned char *)value.data + STORE_SEAL);
-    name = apr_hash_get(v->tenants, number, sizeof(*number));
-    if (!name) {
-        name = apr_pstrmemdup(v->pool, (const char *)key.data + 1, key.len - 1);
-        apr_hash_set(v->tenants, number, sizeof(*number), name);
+    number = store_get_u32((const unsigned char *)value.data + STORE_SEAL);
+    if (!apr_hash_get(v->tenants, &number, sizeof(number))) {
+        apr_hash_set(v->tenants, apr_pmemdup(v->pool, &number, sizeof(number)), sizeof(number),
+                     apr_pstrmemdup(v->pool, (const char *)key.data + 1, key.len - 1));
     }
 }
 
@@ -183,11 +180,13 @@ static const numbered *numbered_by(const apr_array_header_t *all, apr_uint16_t n
     return NULL;
 }
 
-/* "stype/User", "sindex/u/User/userName" */
+/* "stype/User", "sindex/u/User/userName".  It may come here in every view: what
+ * is known already takes no memory that stays. */
 static void learn_number(verifying *v, scim_slice key, scim_slice value)
 {
-    const char *name = apr_pstrmemdup(v->pool, (const char *)key.data + 1, key.len - 1);
+    const char *name = apr_pstrmemdup(v->view.pool, (const char *)key.data + 1, key.len - 1);
     bool is_type = !strncmp(name, "type/", 5);
+    apr_array_header_t *known = is_type ? v->types : v->indexes;
     numbered one = {0};
     char *slash;
 
@@ -199,15 +198,16 @@ static void learn_number(verifying *v, scim_slice key, scim_slice value)
         return;
     }
     one.number = store_get_u16((const unsigned char *)value.data + STORE_SEAL);
-    one.type = name + (is_type ? 5 : 8);
+    if (numbered_by(known, one.number)) {
+        return;
+    }
+    one.type = apr_pstrdup(v->pool, name + (is_type ? 5 : 8));
     slash = is_type ? NULL : strchr(one.type, '/');
     if (slash) {
         *slash = '\0';
         one.attribute = slash + 1;
     }
-    if (!numbered_by(is_type ? v->types : v->indexes, one.number)) {
-        APR_ARRAY_PUSH(is_type ? v->types : v->indexes, numbered) = one;
-    }
+    APR_ARRAY_PUSH(known, numbered) = one;
 }
 
 /* What the store read when it was opened. */
@@ -587,18 +587,6 @@ static const char *read_leading(leading *out, const row *r)
     out->key.len -= ID_LEN;
     out->id = r->at + out->key.len;
     return r->value.len ? "the value is not empty" : NULL;
-}
-
-static const index_def *index_numbered(const scim_store *store, apr_uint16_t number)
-{
-    int i;
-
-    for (i = 0; i < store->indexes_count; i++) {
-        if (store->indexes[i].number == number) {
-            return &store->indexes[i];
-        }
-    }
-    return NULL;
 }
 
 static bool has_row(const apr_array_header_t *rows, const index_def *def, scim_slice key)

@@ -119,8 +119,9 @@ static int on_committed(request_rec *r, const scim_committed *change)
     ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r,
                   "example: %s of tenant %s, version %" APR_UINT64_T_FMT
                   ", by %s, names %s, because of %s",
-                  change->resource_type, change->tenant, change->version, change->connection,
-                  names, change->cause ? change->cause : "nothing else");
+                  change->resource_type, change->tenant, change->version,
+                  change->connection ? change->connection : "nobody who is named", names,
+                  change->cause ? change->cause : "nothing else");
     return OK;
 }
 
@@ -145,7 +146,7 @@ static void register_hooks(apr_pool_t *pool)
     ap_hook_post_config(get_functions, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(say_who, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_check_authn(believe_header, NULL, NULL, APR_HOOK_MIDDLE, AP_AUTH_INTERNAL_PER_CONF);
-    APR_OPTIONAL_HOOK(scim, committed, on_committed, NULL, NULL, APR_HOOK_MIDDLE);
+    APR_OPTIONAL_HOOK(scim, scim_committed, on_committed, NULL, NULL, APR_HOOK_MIDDLE);
 }
 
 AP_DECLARE_MODULE(scim_example) = {STANDARD20_MODULE_STUFF, NULL, NULL, NULL, NULL, NULL,

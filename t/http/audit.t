@@ -22,14 +22,6 @@ my $ANY_REQUEST_ID = 'SetEnvIf X-Request-Id "(.+)" UNIQUE_ID=$1';
 my $files = File::Temp->newdir('scim-audit-XXXXXX', TMPDIR => 1);
 chmod 0755, $files->dirname;
 
-sub slurp
-{
-    my ($path) = @_;
-    open my $in, '<:raw', $path or return '';
-    local $/;
-    return scalar(<$in>) // '';
-}
-
 sub spew
 {
     my ($name, $text) = @_;
@@ -377,6 +369,24 @@ subtest 'two virtual hosts with one file' => sub {
         my @open = grep { (readlink $_ // '') eq $file } glob "/proc/$child/fd/*";
         is(scalar @open, 1, 'a child has it open once');
     }
+    $v->log_clean;
+};
+
+subtest 'a virtual host that has none, beside one that has' => sub {
+    my $v = Scim::Httpd->new(
+        conf => <<'EOC',
+<VirtualHost *:*>
+    ServerName told.example
+    SCIMAuditLog told_log
+</VirtualHost>
+<VirtualHost *:*>
+    ServerName silent.example
+</VirtualHost>
+EOC
+    );
+    my $warned = qr/SCIM1603: SCIMAuditLog told_log: another server has endpoints of the same store and no SCIMAuditLog/;
+    $v->expect_log($warned);
+    is(scalar(grep { /$warned/ } $v->error_log), 2, 'the start warns, of the server itself and of that virtual host');
     $v->log_clean;
 };
 

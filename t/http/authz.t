@@ -147,6 +147,7 @@ subtest 'in a directory, and in an .htaccess' => sub {
 subtest 'a change counts for the next request' => sub {
     set_active($id{babs}, 0);
     is(who_enters('/any', qw(babs carl)), 'carl', 'disabled');
+    is(who_enters('/not', 'babs'), '', 'nor by being in no group any more');
     is(enter($s, '/guides', 'babs'), 403, 'in no group');
     is(enter($s, '/not', 'babs'), 403, 'nor in none');
     set_active($id{babs}, 1);
@@ -351,17 +352,13 @@ subtest 'SCIMCustomGroups ignore: they have no effect' => sub {
 };
 
 subtest 'a store that cannot be read lets nobody in' => sub {
-    my $store = $s->store;
-    rename $store, "$store.away" or die "$store: $!\n";
-    open my $out, '>', $store or die "$store: $!\n";
-    close $out;
+    $s->spoil_store;
     $s->graceful;
     is(enter($s, '/any', 'babs'), 500, 'not even who is known');
     is(enter($s, '/any', undef), 401, 'nobody is asked for a name first');
     is($s->get($s->url('/hello.txt'))->status, 200, 'the rest of the server goes on');
     $s->expect_log(qr/SCIM1302: .*the server goes on/, qr/SCIM1303: /, qr/scim:error.*SCIM1403: who a user is cannot be read/);
-    unlink $store;
-    rename "$store.away", $store or die "$store: $!\n";
+    $s->mend_store;
     $s->graceful;
     is(enter($s, '/any', 'babs'), 200, 'until it is back');
 };
@@ -382,6 +379,7 @@ subtest 'what is wrong is told by configtest' => sub {
     refused('no role', 'Require scim-role', 'Require scim-role: name a role');
     refused('an empty name', 'Require scim-group A ""', '"" names nobody');
     refused('an empty user', 'Require scim-user ""', '"" names nobody');
+    refused('a name in Latin-1', qq(Require not scim-group "F\xfchrung"), 'is not UTF-8');
     refused('no id', 'Require scim-group id:123', '"id:123" is not the id of a group', 'lower case');
     refused('an id in upper case', 'Require scim-group id:0197A1B2-C3D4-7E5F-8A6B-0123456789AB', 'is not the id of a group');
     refused('no name of a role', 'Require scim-role "a b"', '"a b" is not the name of a role');

@@ -9,6 +9,7 @@ use lib "$FindBin::Bin/../lib";
 use File::Temp qw(tempdir);
 use Scim::Body;
 use Scim::Httpd;
+use Scim::Site;
 use Test::More;
 
 # httpd -t must fail, naming the directive and saying all of this.
@@ -41,10 +42,21 @@ subtest 'a wrong value names the directive and what it may be' => sub {
         (map { ['SCIMReadOnly', $_, @flag] } 'maybe', '1'),
         ['SCIMUniqueGroupNames', 'yes', @flag],
         ['SCIMDanglingReferences', 'maybe', 'refuse or allow'],
+        (map { ['SCIMRole', $_, 'is not the name of a role'] } 'a b" "x', 'a/b" "x', 'x' x 65 . '" "x'),
+        (map { ['SCIMRole', qq(admin" "$_), 'the name of a group, or its beginning with a * behind it'] } '*', '**', 'a*b', 'x' x 201),
+        ['SCIMRole', 'admin', 'name a role, and the groups that give it'],
+        (map { ['SCIMRole', qq(admin" $_), 'the name of a group, or its beginning with a * behind it'] } '"" x "y', 'x "" "y'),
+        ['SCIMRole', 'admin" Staff "STAFF', '"STAFF" gives the role admin already'],
+        ['SCIMRole', "admin\" \"F\xfchrung*", 'is not UTF-8'],
+        (map { ['SCIMCustomGroups', $_, 'accept, ignore or refuse'] } 'On', 'reject'),
+        (map { ['SCIMOnGroupDelete', $_, 'keep, deactivate or delete'] } 'Off', 'disable'),
+        (map { ['SCIMDeleteLimit', $_, 'Off, nor a number of users in an hour (500/h), at most 1000000'] } '500', '0/h', '-1/h', '500/d', '500/hour', '1000001/h'),
+        ['SCIMPasswordSync', 'bcrypt', @flag],
+        ['SCIMAuditLog', '|', 'a file, nor a | with a program behind it'],
     );
     my @location = (
         ['SCIMEngine', 'perhaps', @flag],
-        (map { ['SCIMBaseURL', $_, 'a URL (https://host/path)'] } 'scim.example.com', '/scim', 'ftp://x', 'https://x/?y', 'https://x y'),
+        (map { ['SCIMBaseURL', $_, 'a URL (https://host/path)'] } 'scim.example.com', '/scim', 'ftp://x', 'https://x/?y', 'https://x y', 'https://', 'https:///x'),
         (map { ['SCIMTenant', $_, 'the name of a tenant'] } 'a b', 'a/b', 'x' x 65),
         ['SCIMTenant', '%{nothing', 'cannot parse expression'],
         ['SCIMProfile', 'strict', 'rfc or interop'],
@@ -134,6 +146,15 @@ subtest 'so does what asks for users' => sub {
     is($code, 0, 'one in the virtual host is enough for what stands there');
 };
 
+subtest 'an .htaccess that asks for users where there is no store' => sub {
+    my %people = site_args('babs');
+    my $htaccess = "AuthType Basic\nAuthName x\nAuthBasicProvider file\nAuthUserFile htdocs/people\nRequire scim-user\n";
+    my $s = Storeless->new(%people, locations => '', files => { %{ $people{files} }, 'in/.htaccess' => $htaccess, 'in/page.txt' => "in\n" });
+    is(enter($s, '/in', 'babs'), 500, 'lets nobody in');
+    $s->expect_log(qr/scim:error.*SCIM1403: who a user is cannot be read from the store: there is no SCIMStore for this server/);
+    $s->log_clean;
+};
+
 subtest 'servers that share a store open it alike' => sub {
     my $both = sub {
         my ($line) = @_;
@@ -153,6 +174,33 @@ subtest 'servers that share a store open it alike' => sub {
     is($code, 0, 'the same value in other words');
     ($code) = $both->("SCIMStore lmdb:/elsewhere\nSCIMReadOnly On");
     is($code, 0, 'a store of its own');
+};
+
+subtest 'servers that share a store have one policy' => sub {
+    my $both = sub {
+        my ($server, $host) = @_;
+        return Scim::Httpd->configtest(conf => "$server\n<VirtualHost *>\n$host\n</VirtualHost>\n");
+    };
+    my $section = sub { return "<SCIMTenantPolicy acme>\n$_[0]\n</SCIMTenantPolicy>" };
+    for my $line ('SCIMRole a x', 'SCIMCustomGroups refuse', 'SCIMOnGroupDelete delete', 'SCIMDeleteLimit 5/h',
+        'SCIMPasswordSync On', 'SCIMUniqueGroupNames Off', 'SCIMDanglingReferences allow')
+    {
+        my ($code, $output) = $both->('', $line);
+        isnt($code, 0, "$line in a virtual host would not count");
+        like($output, qr/SCIM1310: .* policy say in the virtual host at line \d+ of \S+ is not what they say at server level, .*: set it once, at server level/,
+            'and it is said where it does');
+        ($code, $output) = $both->('', $section->($line));
+        isnt($code, 0, "nor in a section of it");
+        like($output, qr/SCIM1310: .* policy say of tenant acme in the virtual host/, 'and for whom it stands there');
+        ($code) = $both->("$line\n" . $section->($line), '');
+        is($code, 0, 'at server level it is right');
+        ($code) = $both->($line, "SCIMStore lmdb:/elsewhere\n$line\n");
+        is($code, 0, 'and of a store of its own');
+    }
+    my ($code) = $both->("SCIMRole a x\n" . $section->('SCIMRole b y*'), "SCIMRole a X\n" . $section->('SCIMRole b y*'));
+    isnt($code, 0, 'another pattern is another policy');
+    ($code) = $both->("SCIMRole a x\n" . $section->('SCIMRole b y*'), "SCIMRole a x\n" . $section->('SCIMRole b y*'));
+    is($code, 0, 'the same one twice is none');
 };
 
 subtest 'what is right is accepted, and no file is touched' => sub {

@@ -21,14 +21,6 @@ my $owner = $root ? 'nobody' : getpwuid $>;
 chmod 0755, $dir;
 delete $ENV{SCIM_STORE};
 
-sub slurp
-{
-    my ($path) = @_;
-    open my $in, '<:raw', $path or die "$path: $!\n";
-    local $/;
-    return scalar(<$in>) // '';
-}
-
 # Runs scimctl with the text for its stdin: exit code, stdout, stderr.
 sub scimctl
 {

@@ -106,8 +106,8 @@ subtest 'groups' => sub {
     says('of none', 0, qr/no group/, $nothing, qw(group list --tenant other));
     says('of no tenant', 3, $nothing, qr/no tenant "nix"/, qw(group list --tenant nix));
     says('of nobody', 1, $nothing, qr/needs --tenant/, qw(group list));
-    made($s, '/Groups', group("Gr\x{fc}\x{df}e \e[31m"));
-    says('a name that would steer the terminal', 0, qr/Gr\xc3\xbc\xc3\x9fe \?\[31m/, $nothing, qw(group list --tenant default));
+    made($s, '/Groups', group("Gr\x{fc}\x{df}e \e[31m \x{9b}31m"));
+    says('a name that would steer the terminal', 0, qr/Gr\xc3\xbc\xc3\x9fe \?\[31m \?31m/, $nothing, qw(group list --tenant default));
 };
 
 subtest 'more groups than one page' => sub {

@@ -24,16 +24,7 @@ sub urls
     return [map { s/^Tenant URL: //r } @lines];
 }
 
-my $LOCATION_MATCH = <<'EOT';
-<LocationMatch "^/t/(?<TENANT>[^/]+)/v2(?=/|$)">
-    SCIMEngine On
-    SCIMBasePath /t/%{env:MATCH_TENANT}/v2
-    SCIMTenant %{env:MATCH_TENANT}
-    AuthType Bearer
-    AuthName SCIM
-    Require valid-user
-</LocationMatch>
-EOT
+my $LOCATION_MATCH = tenant_endpoints();
 
 my $s = Scim::Httpd->new(start => 0);
 $s->scimctl(qw(tenant create acme));
@@ -61,6 +52,7 @@ subtest 'many endpoints' => sub {
             . endpoint('/beta only', 'SCIMTenant beta')
             . endpoint('/by-host', 'SCIMTenant %{SERVER_NAME}')
             . endpoint('/proxied', 'SCIMBaseURL https://scim.example.com/x/')
+            . endpoint('/terminal', "SCIMBaseURL https://scim.example.com/\e[31m")
             . endpoint('/off', 'SCIMEngine Off')
             . $LOCATION_MATCH
             . ($LOCATION_MATCH =~ s{/t/}{/u/}gr =~ s/SCIMTenant .*\n//r)

@@ -22,14 +22,6 @@ my $SCHEMA = 'urn:ietf:params:scim:schemas:core:2.0:Schema';
 my ($yes, $no) = (JSON::PP::true, JSON::PP::false);
 my $json = JSON::PP->new->utf8->canonical;
 
-sub slurp
-{
-    my ($path) = @_;
-    open my $in, '<:raw', $path or die "$path: $!\n";
-    local $/;
-    return scalar <$in>;
-}
-
 sub spew
 {
     my ($path, $content) = @_;

@@ -71,9 +71,7 @@ subtest 'headers of the configuration are on every answer' => sub {
 
 subtest 'C-008 a store that is gone at a restart is 503 until it is back' => sub {
     my $store = $s->store;
-    rename $store, "$store.away" or die "$store: $!\n";
-    open my $out, '>', $store or die "$store: $!\n";
-    close $out;
+    $s->spoil_store;
     ok($s->graceful, 'the server goes on');
     $s->expect_log(qr/SCIM1302: SCIMStore lmdb:\Q$store\E: .*the server goes on/, qr/SCIM1303: SCIMStore lmdb:\Q$store\E: .*answered 503/);
     for my $request (['GET', '/Users'], ['GET', $path], ['POST', '/Users', user('x')], ['POST', '/Users', '{'], ['DELETE', $path],
@@ -88,8 +86,7 @@ subtest 'C-008 a store that is gone at a restart is 503 until it is back' => sub
     is_error($s->get('/Users', authorization => undef), 401, undef, 'no token is 401 all the same');
     is($s->get('/ServiceProviderConfig', authorization => undef)->status, 200, 'what needs no store is there');
     is($s->get($s->url('/hello.txt'))->content, "hello\n", 'and so is the rest of the site');
-    unlink $store;
-    rename "$store.away", $store or die "$store: $!\n";
+    $s->mend_store;
     ok($s->graceful, 'another restart');
     is($s->get($path)->status, 200, 'it is back');
 };

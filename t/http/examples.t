@@ -17,14 +17,6 @@ use Test::More;
 my $EXAMPLES = "$FindBin::Bin/../../conf/examples";
 my @modules = qw(auth_basic proxy proxy_http);
 
-sub slurp
-{
-    my ($path) = @_;
-    open my $in, '<:raw', $path or die "$path: $!\n";
-    local $/;
-    return scalar <$in>;
-}
-
 subtest 'each file is a configuration' => sub {
     my %files = ('../logs/none' => '', map { m{([^/]+)$}; ("../scim/$1" => slurp($_)) } glob "$EXAMPLES/*.json");
     my @examples = glob "$EXAMPLES/*.conf";
@@ -144,6 +136,36 @@ subtest 'client certificates' => sub {
     changed($s, "/Users/$id{bert}", ['replace', 'active', JSON::PP::false]);
     is($status->('bert'), 403, 'nor who is disabled');
     $s->expect_log(qr/AH01630: client denied by server configuration/, qr/AH02227: Failed to set r->user/, qr/AH00027: No authentication done/);
+    $s->log_clean;
+};
+
+# README's way for a busy site: the password is checked when people log in.
+subtest 'a form' => sub {
+    my @form = ('AuthType form', 'AuthName Site', 'AuthFormProvider scim', 'AuthFormSitePassphrase sesame',
+        'Session On', 'SessionCookieName session path=/', 'SessionCryptoPassphrase secret', 'AuthzSendForbiddenOnFailure On', 'Require scim-user');
+    my $s = Scim::Httpd->new(
+        modules => [qw(request session session_cookie session_crypto auth_form)],
+        files => { 'site/index.txt' => "inside\n" },
+        conf => join "\n", 'SCIMPasswordSync On', '<Location "/site">', @form, '</Location>',
+            '<Location "/site/login">', 'SetHandler form-login-handler', 'AuthFormLoginSuccessLocation /site/index.txt', '</Location>',
+    );
+    my $anna = made($s, '/Users', user('anna', active => $yes, password => 'correct horse'));
+    my $login = sub {
+        return $s->post($s->url('/site/login'), "httpd_username=anna&httpd_password=$_[0]", authorization => undef,
+            'content-type' => 'application/x-www-form-urlencoded');
+    };
+    my $status = sub { return $s->get($s->url('/site/index.txt'), authorization => undef, @_)->status };
+    is($status->(), 401, 'nobody is logged in');
+    is($login->('wrong')->status, 401, 'a wrong password');
+    my $in = $login->('correct+horse');
+    is($in->status, 302, 'the right one');
+    my @session = (cookie => $in->header('set-cookie') =~ s/;.*//r);
+    is($status->(@session), 200, 'the session lets in');
+    changed($s, "/Users/$anna->{id}", ['replace', 'password', 'another']);
+    is($status->(@session), 200, 'and looks at no password');
+    changed($s, "/Users/$anna->{id}", ['replace', 'active', JSON::PP::false]);
+    is($status->(@session), 403, 'but Require looks at the user');
+    $s->allow_log(qr/AH01807|AH01631/);
     $s->log_clean;
 };
 

@@ -156,10 +156,7 @@ subtest 'a connection is no user' => sub {
 };
 
 subtest 'a store that cannot be read' => sub {
-    my $store = $s->store;
-    rename $store, "$store.away" or die "$store: $!\n";
-    open my $out, '>', $store or die "$store: $!\n";
-    close $out;
+    $s->spoil_store;
     $s->graceful;
     is_deeply(told('/open', 'babs', 'x-forge' => 'root'), {}, 'tells of nobody');
     $s->expect_log(qr/SCIM1302: /, qr/SCIM1303: /, qr/scim:error.*SCIM1403: who a user is cannot be read/);

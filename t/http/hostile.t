@@ -5,13 +5,17 @@ use strict;
 use warnings;
 use FindBin;
 use lib "$FindBin::Bin/../lib";
+use MIME::Base64 qw(encode_base64);
 use Scim::Body;
 use Scim::Httpd;
 use Test::More;
 
+my $people = join "\n", 'AuthBasicProvider anon', 'Anonymous *', 'Anonymous_MustGiveEmail Off', 'Anonymous_LogEmail Off',
+    'AuthzSendForbiddenOnFailure On', 'SCIMUserAttribute externalId', 'Require scim-user';
 my $s = Scim::Httpd->new(
-    modules => [qw(access_compat status rewrite remoteip)],
+    modules => [qw(access_compat status rewrite remoteip auth_basic authn_anon)],
     conf => endpoint('/any', "Satisfy Any\nSCIMRequireTLS On")
+        . endpoint('/people') =~ s/AuthType Bearer/AuthType Basic/r =~ s/Require valid-user/$people/r
         . "<Location />\nSetHandler server-status\n</Location>\n"
         . "RewriteEngine On\n" . 'RewriteRule whoami$ /scim/v2/Me' . "\n"
         . "RemoteIPHeader X-Forwarded-For\nRemoteIPInternalProxy 127.0.0.1\n",
@@ -41,6 +45,15 @@ subtest 'C-265 a connection is no person, by no redirect' => sub {
     unlike($r->content, qr/"userName"/, 'not a word');
 };
 
+subtest 'C-265 who is let in as one user is shown no other' => sub {
+    my @as = (authorization => 'Basic ' . encode_base64('victim:any', ''));
+    my ($schema, $me) = ('urn:ietf:params:scim:schemas:core:2.0:User', $s->url('/people/Me'));
+    $s->post('/Users', { schemas => [$schema], userName => 'victim', nickName => 'secret' });
+    is_error($s->get($me, @as), 403, undef, 'it is the externalId of nobody');
+    $s->post('/Users', { schemas => [$schema], userName => 'other', externalId => 'victim' });
+    is($s->get($me, @as)->json->{userName}, 'other', 'it is the externalId of another');
+};
+
 subtest 'scimctl with closed descriptors leaves the store alone' => sub {
     my $ctl = ($ENV{SCIM_BUILD} || "$FindBin::Bin/../../build") . '/scimctl';
     my $store = 'lmdb:' . $s->store;
@@ -57,5 +70,6 @@ subtest 'scimctl with closed descriptors leaves the store alone' => sub {
     }
 };
 
+$s->allow_log(qr{AH01631: user victim: authorization failure for "/people/Me"});
 $s->log_clean;
 done_testing();

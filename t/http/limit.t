@@ -176,7 +176,7 @@ sub refused
 }
 
 subtest 'C-018 a wrong limit is told before anything starts' => sub {
-    my $rate = 'is not Off, nor a number of requests in a time (100/s, 600/min)';
+    my $rate = 'is not Off, nor a number of requests in a time (100/s, 600/min), at most 1000000';
     refused($_, $rate) for qw(fast 100 0/s -1/s 1.5/s 100/h 100/ /s 1000001/s 1k/s on);
     my $burst = 'is not burst=NUMBER, of at least 1 and at most 1000000';
     refused("10/s $_", $burst) for qw(200 burst=0 burst=-1 burst= burst=x burst=1000001 burst=9223372036854775807 burst=1k);

@@ -12,15 +12,7 @@ use Test::More;
 my $s = Scim::Httpd->new(
     start => 0,
     tenant => 'a',
-    locations => <<'EOT',
-<LocationMatch "^/t/(?<TENANT>[^/]+)/v2(?=/|$)">
-    SCIMEngine On
-    SCIMBasePath /t/%{env:MATCH_TENANT}/v2
-    SCIMTenant %{env:MATCH_TENANT}
-    AuthType Bearer
-    AuthName SCIM
-    Require valid-user
-</LocationMatch>
+    locations => tenant_endpoints() . <<'EOT',
 <Location ~ "^/loose/">
     SCIMEngine On
     SCIMBasePath /elsewhere

@@ -80,14 +80,6 @@ sub visit_all
     return join ' ', sort keys %seen;
 }
 
-sub slurp
-{
-    my ($path) = @_;
-    open my $in, '<:raw', $path or return '';
-    local $/;
-    return scalar(<$in>) // '';
-}
-
 # All that were ever stored: pages of before stay in the file for a while.
 sub hashes
 {

@@ -120,10 +120,7 @@ subtest 'each change of a job, and what follows from one' => sub {
 };
 
 subtest 'a store that cannot be read' => sub {
-    my $store = $s->store;
-    rename $store, "$store.away" or die "$store: $!\n";
-    open my $out, '>', $store or die "$store: $!\n";
-    close $out;
+    $s->spoil_store;
     $s->graceful;
     is(who('/who', 'babs'), 503, 'is no answer');
     $s->expect_log(qr/SCIM1302: /, qr/SCIM1303: /);

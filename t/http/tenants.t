@@ -239,16 +239,7 @@ subtest 'C-312 C-313 C-016 many tenants in one store' => sub {
     my $many = Scim::Httpd->new(
         start => 0,
         tenant => 't0',
-        conf => <<'EOT',
-<LocationMatch "^/t/(?<TENANT>[^/]+)/v2(?=/|$)">
-    SCIMEngine On
-    SCIMBasePath /t/%{env:MATCH_TENANT}/v2
-    SCIMTenant %{env:MATCH_TENANT}
-    AuthType Bearer
-    AuthName SCIM
-    Require valid-user
-</LocationMatch>
-EOT
+        conf => tenant_endpoints(),
     );
     my @tokens = ($many->token);
     for my $i (1 .. $MANY - 1) {

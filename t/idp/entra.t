@@ -8,7 +8,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Scim::Httpd;
-use Scim::Idp qw(:DEFAULT members_of);
+use Scim::Idp qw(:DEFAULT manager_is members_of);
 use Test::More;
 
 my %headers = ('content-type' => 'application/scim+json; charset=utf-8');
@@ -115,16 +115,6 @@ sub update_user
     answers($patch->('{"op":"Add","path":"{EU}:employeeNumber","value":"1001"}', '{"op":"Add","path":"{EU}:department","value":"R&D"}'),
         200, { '{EU}' => { employeeNumber => '1001', department => 'R&D' }, schemas => [$USER, $ENTERPRISE] },
         'C-198 entra 6.1/18 the extension is there, and its URN');
-}
-
-# A manager that is there has a $ref too.
-sub manager_is
-{
-    my ($idp, $response, $id, $name) = @_;
-    my $base = $idp->{server}->base;
-    my $ref = eval { $response->json->{$ENTERPRISE}{manager}{'$ref'} } // '';
-    answers($response, 200, { '{EU}/manager/value' => $id }, $name);
-    is($ref, "$base/Users/$id", "$name, with its \$ref");
 }
 
 sub manage_user

@@ -9,7 +9,7 @@ use FindBin;
 use lib "$FindBin::Bin/../lib";
 use JSON::PP ();
 use Scim::Httpd;
-use Scim::Idp qw(:DEFAULT members_of);
+use Scim::Idp qw(:DEFAULT manager_is members_of);
 use Test::More;
 
 my %headers = ('content-type' => 'application/scim+json; charset=utf-8');
@@ -74,16 +74,6 @@ sub validate_users
     answers($idp->patch('/Users/{u1}', $verbose =~ s/"op":"add"/"op":"replace"/gr, raw => 1), 200, \%verbose_result,
         'C-188, C-191 entra 6.3/3, validator 6 36 replacements of a full user, too');
     answers($idp->get('/Users/{u1}'), 200, { %verbose_result, '{EU}/manager/value' => 'GZFDHGRKQLCG' }, 'C-060 entra 6.3/3 and stay');
-}
-
-# A manager that is there has a $ref too.
-sub manager_is
-{
-    my ($idp, $response, $id, $name) = @_;
-    my $base = $idp->{server}->base;
-    my $ref = eval { $response->json->{$ENTERPRISE}{manager}{'$ref'} } // '';
-    answers($response, 200, { '{EU}/manager/value' => $id }, $name);
-    is($ref, "$base/Users/$id", "$name, with its \$ref");
 }
 
 sub validate_manager

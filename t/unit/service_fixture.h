@@ -194,8 +194,8 @@ static inline void check_events(const scim_reply *reply, const scim_call *call)
     int i;
 
     assert_true(!reply->events || reply->status < 400 || reply->status >= 500);
-    assert_true(!reply->events || (call->method & (SCIM_POST | SCIM_PUT | SCIM_PATCH |
-                                                   SCIM_DELETE)));
+    assert_true(!reply->events ||
+                (call->method & (SCIM_POST | SCIM_PUT | SCIM_PATCH | SCIM_DELETE)));
     assert_true(!reply->events || reply->events->nelts);
     for (i = 0; reply->events && i < reply->events->nelts; i++) {
         const scim_event *event = &APR_ARRAY_IDX(reply->events, i, scim_event);

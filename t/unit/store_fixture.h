@@ -348,9 +348,8 @@ static inline const scim_error *patch(scim_change *out, const char *type, const 
 }
 
 static inline const scim_error *del_as(const scim_tenant *tenant, const char *type,
-                                       const scim_id *id,
-                                       const scim_precondition *precondition, apr_time_t now,
-                                       apr_pool_t *pool)
+                                       const scim_id *id, const scim_precondition *precondition,
+                                       apr_time_t now, apr_pool_t *pool)
 {
     scim_deletion deletion;
 
@@ -389,7 +388,7 @@ static inline scim_policy say_policy(const char *name, void *baton, apr_pool_t *
         return scim_policy_default();
     }
     return scim_store_view(fix.store, policy_in_view, &tenant, pool) ? scim_policy_default()
-                                                                    : tenant.policy;
+                                                                     : tenant.policy;
 }
 
 static inline const scim_error *set_policy_of(apr_array_header_t **changed, const char *name,

@@ -223,8 +223,7 @@ static inline void model_tenant(model *m, const row *r)
     assert_int_equal(policy[0], 1);
     *number = (apr_uint32_t)big_endian(rest.data, 4);
     assert_null(apr_hash_get(m->unique_names, number, sizeof(*number)));
-    apr_hash_set(m->unique_names, number, sizeof(*number),
-                 policy[1] & 1 ? "yes" : "no");
+    apr_hash_set(m->unique_names, number, sizeof(*number), policy[1] & 1 ? "yes" : "no");
 }
 
 static inline const scim_resource_type *numbered_type(const model *m, apr_uint16_t number)

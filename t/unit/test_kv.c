@@ -1527,6 +1527,26 @@ static void test_lmdb_pool_closes(void **state)
     assert_int_equal(counter(current->kv), 10);
 }
 
+/* A program that httpd runs, for another user perhaps, inherits no file of the
+ * store. */
+static void test_lmdb_descriptors(void **state)
+{
+    size_t len = strlen(current->directory);
+    int fd, found = 0;
+
+    for (fd = 0; fd < 1024; fd++) {
+        char *name = apr_psprintf(current->pool, "/proc/self/fd/%d", fd);
+        char target[4096];
+        ssize_t n = readlink(name, target, sizeof(target));
+
+        if (n > (ssize_t)len && !memcmp(target, current->directory, len)) {
+            assert_int_equal(fcntl(fd, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
+            found++;
+        }
+    }
+    assert_true(found >= 2); /* the data and the lock */
+}
+
 static scim_kv_rc close_inside(scim_kv_txn *txn, void *baton)
 {
     scim_kv_close(current->kv);
@@ -2107,6 +2127,7 @@ int main(void)
         LMDB("permissions", test_lmdb_permissions),
         LMDB("one directory is one store", test_lmdb_one_store),
         LMDB("the pool closes", test_lmdb_pool_closes),
+        LMDB("no program inherits its files", test_lmdb_descriptors),
         LMDB("a close inside a view does no harm", test_lmdb_close_inside_view),
         LMDB("a backup opens", test_lmdb_backup),
         LMDB("a backup amid writes is consistent", test_lmdb_backup_amid_writes),

@@ -98,6 +98,31 @@ static void test_nobody(void **state)
     assert_status(ask(&call), 200);
 }
 
+/* As Require scim-user has it: never the one whose userName it happens to be. */
+static void test_by(void **state)
+{
+    const char *anna = create(
+        "/Users", text_of("{'schemas':['@U'],'userName':'anna','externalId':'bob',"
+                          "'emails':[{'value':'all@x.example'},{'value':'bob@x.example'}]}"));
+    scim_call call = call_by("bob", SCIM_GET, "/Me", NULL);
+
+    create("/Users", text_of("{'schemas':['@U'],'userName':'bob',"
+                             "'emails':[{'value':'all@x.example'}]}"));
+    call.person_by = SCIM_BY_EXTERNAL_ID;
+    assert_string_equal(text_at(ask(&call), "userName"), "anna");
+    call.person = "anna";
+    assert_error(ask(&call), 404, NULL);
+    call.person_by = SCIM_BY_EMAIL;
+    assert_error(ask(&call), 404, NULL);
+    call.person = "Bob@x.example";
+    assert_string_equal(text_at(ask(&call), "userName"), "anna");
+    call.person = "all@x.example";
+    assert_error(ask(&call), 404, NULL);
+    call.person_by = SCIM_BY_ID;
+    call.person = anna;
+    assert_string_equal(text_at(ask(&call), "userName"), "anna");
+}
+
 static void test_active(void **state)
 {
     const char *id =
@@ -175,6 +200,7 @@ int main(void)
         {"C-069 C-265 a person reads itself", test_person, begin, end, NULL},
         {"C-221 C-265 if it has changed", test_conditions, begin, end, NULL},
         {"C-265 nobody, or nobody here", test_nobody, begin, end, NULL},
+        {"C-265 by what SCIMUserAttribute says", test_by, begin, end, NULL},
         {"C-265 who is inactive is not there", test_active, begin, end, NULL},
         {"C-265 a person changes nothing", test_writes, begin, end, NULL},
         {"C-265 a person reaches nothing else", test_nothing_else, begin, end, NULL},

@@ -1467,6 +1467,11 @@ static void test_damaged(void **state)
     assert_code(scim_store_view(fix.store, members_in_view, &g, fix.pool), SCIM_E_INTERNAL,
                 NULL);
     MUST_FAIL(take_steps(&change, &group, &where), SCIM_E_INTERNAL, NULL);
+    /* what it says is not taken for the truth either, to be sealed anew */
+    MUST_FAIL(patch(&change, "Group", &group,
+                    fmt("{'op':'add','path':'members','value':[{'value':'%s','display':'x'}]}",
+                        text_of(&user))),
+              SCIM_E_INTERNAL, NULL);
 }
 
 /* Failing writes */

@@ -531,6 +531,86 @@ static void test_batch_of_one(void **state)
     assert_int_equal(b.runs, 4);
 }
 
+/* Two people who are given the same password cannot be told so by the hashes. */
+static const scim_error *create_in_batch(scim_batch *batch, void *baton)
+{
+    batching *b = baton;
+    scim_change change;
+    scim_draft draft;
+    int i;
+
+    b->runs++;
+    for (i = 0; i < 4; i++) {
+        SCIM_ERR(make_draft(&draft, "User", fmt("{'userName':'u%d','password':'same'}", i),
+                            NULL, fix.pool));
+        SCIM_ERR(scim_batch_create(&change, batch, &fix.tenant, &draft, NULL, fix.lenient,
+                                   fix.now, fix.pool));
+        b->ids[i] = change.record.id;
+    }
+    return NULL;
+}
+
+static void test_batch_salted(void **state)
+{
+    batching b = {.runs = 0};
+    int i, k;
+
+    tick();
+    assert_no_error(scim_store_batch(fix.store, create_in_batch, &b, fix.pool));
+    invariants();
+    assert_int_equal(b.runs, 2);
+    for (i = 0; i < 4; i++) {
+        for (k = 0; k < i; k++) {
+            assert_string_not_equal(hash_of(&b.ids[i]), hash_of(&b.ids[k]));
+        }
+    }
+    assert_true(opens(&b.ids[0], "same") && opens(&b.ids[3], "same"));
+}
+
+#define CHAIN 13
+
+typedef struct chain {
+    scim_id id;
+    int set; /* so many in the last run, before the first that was refused */
+} chain;
+
+static const scim_error *change_often(scim_batch *batch, void *baton)
+{
+    chain *c = baton;
+    int i;
+
+    c->set = 0;
+    for (i = 0; i < CHAIN; i++) {
+        drafting d = {"User", fmt("{'op':'add','path':'password','value':'%d'}", i)};
+        scim_precondition none = {0};
+        scim_change change;
+        const scim_error *err =
+            scim_batch_change(&change, batch, &fix.tenant, type_of("User"), &c->id, &none,
+                              draft_patch, &d, fix.lenient, fix.now, fix.pool);
+
+        if (!err) {
+            assert_int_equal(c->set, i);
+            c->set++;
+        } else {
+            assert_code(err, SCIM_E_TOO_LARGE, "password");
+        }
+    }
+    return NULL;
+}
+
+/* Each can be hashed only when the one before it is stored, so at the end under
+ * the lock of all writers, which is not held for as many as anybody likes. */
+static void test_batch_chain(void **state)
+{
+    chain c = {must_post("User", "{'userName':'anna'}"), 0};
+
+    tick();
+    assert_no_error(scim_store_batch(fix.store, change_often, &c, fix.pool));
+    invariants();
+    assert_int_equal(c.set, CHAIN - 2);
+    assert_true(opens(&c.id, fmt("%d", c.set - 1)));
+}
+
 static const scim_error *fail_in_batch(scim_batch *batch, void *baton)
 {
     SCIM_ERR(change_in_batch(batch, baton));
@@ -620,6 +700,8 @@ int main(void)
         {"a password that another overtakes", test_overtaken_password, BOTH},
         {"passwords of a batch are hashed outside of the lock", test_batch, BOTH},
         {"several passwords for one user in a batch", test_batch_of_one, MEMORY},
+        {"C-311 users of one batch have each a salt", test_batch_salted, BOTH},
+        {"too many passwords for one user in a batch", test_batch_chain, MEMORY},
         {"a batch that fails sets no password", test_batch_fails, BOTH},
         {"a password is set whole or not at all", test_atomic, MEMORY},
     };

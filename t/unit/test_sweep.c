@@ -7,6 +7,7 @@
 
 #include "scim/brake.h"
 #include "scim/role.h"
+#include "scim/subject.h"
 #include "scim/sweep.h"
 
 #define MANY 450 /* members: more than two steps take */
@@ -515,6 +516,76 @@ static void test_large_delete(void **state)
     assert_int_equal(members_of(&again)->nelts, 2);
 }
 
+typedef struct looking {
+    scim_subject subject;
+    const scim_id *user;
+} looking;
+
+static const scim_error *look_in_view(scim_view *view, void *baton)
+{
+    looking *l = baton;
+
+    return scim_subject_find(&l->subject, view, &fix.tenant, SCIM_BY_ID, text_of(l->user));
+}
+
+static bool may_come_in(const scim_id *user)
+{
+    looking l = {.user = user};
+
+    assert_no_error(scim_store_view(fix.store, look_in_view, &l, fix.pool));
+    return l.subject.state == SCIM_SUBJECT_ACTIVE;
+}
+
+/* Every third is in a group that saves it, directly or through another; one is in
+ * a group that saves nobody, and one was not active before. */
+static scim_id mixed_crowd(const char *name, scim_id *users)
+{
+    scim_id group = crowd_of(&fix.tenant, name, users, MANY), inner;
+    const char *guests = "", *inside = "";
+    int i;
+
+    for (i = 0; i < MANY; i += 3) {
+        const char **list = i % 2 ? &guests : &inside;
+
+        *list = fmt("%s%s{'value':'%s'}", *list, **list ? "," : "", text_of(&users[i]));
+    }
+    new_group(fmt("Root of %s", name), guests);
+    inner = new_group(fmt("inner %s", name), inside);
+    group_of(fmt("Staff around %s", name), &inner, NULL);
+    group_of(fmt("plain %s", name), &users[1], NULL);
+    must_patch("User", &users[2], "{'op':'replace','path':'active','value':false}");
+    return group;
+}
+
+/* A decision made before the sweep is the one that is made after it. */
+static void test_decisions(void **state)
+{
+    static scim_id users[MANY];
+    static bool before[MANY];
+    scim_on_group_delete then;
+    int i, in;
+
+    for (then = SCIM_ON_DELETE_KEEP; then <= SCIM_ON_DELETE_DELETE; then++) {
+        scim_id group;
+
+        set_policy(then);
+        group = mixed_crowd(fmt("Staff %d", then), users);
+        must_delete_group(&fix.tenant, &group);
+        for (i = in = 0; i < MANY; i++) {
+            in += before[i] = may_come_in(&users[i]);
+        }
+        assert_int_equal(in, then == SCIM_ON_DELETE_KEEP ? MANY - 1 : MANY / 3);
+        while (step(NULL)) {
+            for (i = 0; i < MANY; i++) {
+                assert_int_equal(may_come_in(&users[i]), before[i]);
+            }
+        }
+        for (i = 0; i < MANY; i++) {
+            assert_int_equal(may_come_in(&users[i]), before[i]);
+        }
+    }
+}
+
 /* All members went by other ways: the row goes with the next step. */
 static void test_nothing_left(void **state)
 {
@@ -818,6 +889,7 @@ static void test_brake_holds(void **state)
     assert_no_error(set_active(&users[1], false));
     assert_brake(2, false);
     ASSERT_BRAKED(del("User", &users[2]));
+    assert_null(strstr(del("User", &users[2])->detail, "members"));
     assert_brake(2, true);
     assert_true(is_there(&users[2]));
     MUST_FAIL(del("User", &users[2]), SCIM_E_TOO_MANY_REQUESTS, "SCIMDeleteLimit");
@@ -925,6 +997,8 @@ static void test_brake_group(void **state)
     /* three at once are more than two, and none of them goes */
     ASSERT_BRAKED(del("Group", &group));
     assert_brake(0, true);
+    /* to release the brake would not help */
+    assert_code(del("Group", &group), SCIM_E_TOO_MANY_REQUESTS, "has 3 members, cannot");
     assert_int_equal(members_of(&group)->nelts, 3);
     assert_int_equal(version_of(&users[0]), 1);
     /* a group that acts on nobody can be deleted while the brake is on */
@@ -1078,6 +1152,7 @@ static const store_test tests_of[] = {
     {"a large group, members kept", test_large_keep, BOTH},
     {"a large group, members deactivated", test_large_deactivate, BOTH},
     {"a large group, members deleted, and writes between the steps", test_large_delete, BOTH},
+    {"what is decided before the sweep is what it leaves", test_decisions, BOTH},
     {"a large group whose members are all gone", test_nothing_left, BOTH},
     {"nothing pending takes no write lock", test_nothing_pending, BOTH},
     {"a sweep goes on in a store that was reopened", test_reopened, LMDB},

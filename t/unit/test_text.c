@@ -236,7 +236,11 @@ static void test_not_utf8(void **state)
 
     for (i = 0; i < COUNT(texts); i++) {
         assert_string_equal(prepared(texts[i]), texts[i]);
+        assert_false(scim_text_is_utf8(texts[i], strlen(texts[i])));
     }
+    assert_true(scim_text_is_utf8("A\u00c9\U0001f600\n", 8));
+    assert_false(scim_text_is_utf8("A\u00c9", 2));
+    assert_true(scim_text_is_utf8("", 0));
 }
 
 /* Order by order of code points of the folded text, for gt and sorting. */

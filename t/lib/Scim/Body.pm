@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# What tests write again and again: bodies, and a further endpoint.
+# What tests write again and again: bodies, and further endpoints.
 package Scim::Body;
 
 use strict;
@@ -8,7 +8,7 @@ use warnings;
 use Exporter qw(import);
 use Scim::Httpd;
 
-our @EXPORT = qw(user group ops made changed endpoint);
+our @EXPORT = qw(user group ops made changed endpoint tenant_endpoints);
 
 # user('bjensen', title => 'Guide')
 sub user
@@ -61,6 +61,21 @@ sub endpoint
     my ($base, @directives) = @_;
     my @lines = ('SCIMEngine On', 'AuthType Bearer', 'AuthName SCIM', 'Require valid-user', @directives);
     return join "\n", qq{<Location "$base">}, map({ "    $_" } @lines), "</Location>\n";
+}
+
+# An endpoint for each tenant, by its name: /t/NAME/v2
+sub tenant_endpoints
+{
+    return <<'EOT';
+<LocationMatch "^/t/(?<TENANT>[^/]+)/v2(?=/|$)">
+    SCIMEngine On
+    SCIMBasePath /t/%{env:MATCH_TENANT}/v2
+    SCIMTenant %{env:MATCH_TENANT}
+    AuthType Bearer
+    AuthName SCIM
+    Require valid-user
+</LocationMatch>
+EOT
 }
 
 1;

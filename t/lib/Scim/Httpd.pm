@@ -76,6 +76,8 @@ that got no answer has status 599 and says why in content.
                               for graceful(wait => 0), which waits for no old one
     write_conf(%args)         new conf, location, locations for the next restart
     stop, start
+    spoil_store               the next restart finds a file in the place of the store
+    mend_store                and the one after this the store again
     scimctl(@args)            exit code, stdout and stderr of scimctl
     new_token(%options)       new_token(tenant => 'b', connection => 'okta')
     configtest(%args)         Scim::Httpd->configtest(conf => ...): exit code and
@@ -94,6 +96,7 @@ that got no answer has status 599 and says why in content.
     parallel($n, sub { my ($i) = @_; ... })          n processes at once; what
                               each sub returns (plain data), in order of $i
     esc($text)                escaped for a URL
+    slurp($path)              the bytes of a file; "" where there is none
     $USER $ENTERPRISE $GROUP $PATCH_OP $LIST $ERROR  URNs
 
 =cut
@@ -123,7 +126,7 @@ our $GROUP = 'urn:ietf:params:scim:schemas:core:2.0:Group';
 our $PATCH_OP = 'urn:ietf:params:scim:api:messages:2.0:PatchOp';
 our $LIST = 'urn:ietf:params:scim:api:messages:2.0:ListResponse';
 our $ERROR = 'urn:ietf:params:scim:api:messages:2.0:Error';
-our @EXPORT = qw(is_error parallel esc $USER $ENTERPRISE $GROUP $PATCH_OP $LIST $ERROR);
+our @EXPORT = qw(is_error parallel esc slurp $USER $ENTERPRISE $GROUP $PATCH_OP $LIST $ERROR);
 
 my $root = abs_path(dirname(__FILE__) . '/../../..');
 my $build = abs_path($ENV{SCIM_BUILD} || "$root/build") || "$root/build";
@@ -217,7 +220,7 @@ sub _write
     close $out or die "$path: $!\n";
 }
 
-sub _read
+sub slurp
 {
     my ($path) = @_;
     open my $in, '<:raw', $path or return '';
@@ -256,7 +259,7 @@ sub _mpm_conf
 # The LogFormat that is shipped is the one that is tested.
 sub _log_format
 {
-    my $conf = _read("$root/conf/scim.conf") =~ s/\\\n\s*//gr;
+    my $conf = slurp("$root/conf/scim.conf") =~ s/\\\n\s*//gr;
     my ($line) = $conf =~ /^\s*#?(LogFormat\s.*\sscim)\s*$/m;
     die "conf/scim.conf has no LogFormat named scim\n" if !$line;
     return $line;
@@ -432,7 +435,7 @@ sub start
         $self->_exec_httpd if !$pid;
         $self->{pid} = $pid;
         return $self if $self->_wait_ready;
-        my $said = _read("$self->{dir}/stderr") . _read("$self->{dir}/error_log");
+        my $said = slurp("$self->{dir}/stderr") . slurp("$self->{dir}/error_log");
         if ($said !~ /Address already in use|could not bind/ || $try == 5) {
             $self->{judged} = 1;
             die "httpd did not start:\n$said\n";
@@ -537,6 +540,22 @@ sub _restart
     return 0;
 }
 
+sub spoil_store
+{
+    my ($self) = @_;
+    my $store = $self->{store};
+    rename $store, "$store.away" or die "$store: $!\n";
+    _write($store, '');
+}
+
+sub mend_store
+{
+    my ($self) = @_;
+    my $store = $self->{store};
+    unlink $store;
+    rename "$store.away", $store or die "$store: $!\n";
+}
+
 sub write_conf
 {
     my ($self, %arg) = @_;
@@ -562,7 +581,7 @@ sub configtest
         POSIX::_exit(127);
     }
     waitpid $pid, 0;
-    return ($? >> 8, _read("$self->{dir}/stderr"));
+    return ($? >> 8, slurp("$self->{dir}/stderr"));
 }
 
 sub _children_of
@@ -571,7 +590,7 @@ sub _children_of
     my @pids;
     for my $stat (bsd_glob '/proc/[0-9]*/stat') {
         # The name in parentheses may hold anything, parentheses too.
-        push @pids, $1 if _read($stat) =~ /^(\d+) \(.*\) [^Z] $parent /s;
+        push @pids, $1 if slurp($stat) =~ /^(\d+) \(.*\) [^Z] $parent /s;
     }
     return @pids;
 }
@@ -646,7 +665,7 @@ sub scimctl
     }
     waitpid $pid, 0;
     my $code = $? & 127 ? 128 + ($? & 127) : $? >> 8;
-    return ($code, _read($out->filename), _read($err->filename));
+    return ($code, slurp($out->filename), slurp($err->filename));
 }
 
 sub _must_scimctl
@@ -752,7 +771,7 @@ sub raw
 sub _lines
 {
     my ($self, $name) = @_;
-    return split /\n/, _read("$self->{dir}/$name");
+    return split /\n/, slurp("$self->{dir}/$name");
 }
 
 sub error_log
@@ -816,7 +835,7 @@ sub log_clean
         push @problems, "the log has no line that matches $pattern" if !grep { $_ =~ $pattern } @lines;
     }
     for my $report (bsd_glob "$self->{dir}/san/*") {
-        my $text = _read($report);
+        my $text = slurp($report);
         push @problems, $text if $text =~ /\S/;
     }
     local $Test::Builder::Level = $Test::Builder::Level + 1;

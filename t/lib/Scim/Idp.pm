@@ -33,8 +33,10 @@ The header "query" is none: its value is added to every query string.
                                           indexes with slashes between, {EU} among them.
     lists($response, $n, $name)           one test: a ListResponse of $n resources, all of them
     names($response, $attribute)          that attribute of each resource, sorted
-    members_of($response)                 the ids of a group's members, sorted; exported
-                                          where it is asked for
+    manager_is($idp, $response, $id, $name)
+                                          two tests: that is the user's manager, with its $ref
+    members_of($response)                 the ids of a group's members, sorted; both are
+                                          exported where they are asked for
     true, false                           as JSON has them
 
 =cut
@@ -48,7 +50,7 @@ use Scim::Httpd;
 use Test::More ();
 
 our @EXPORT = qw(po answers lists names true false);
-our @EXPORT_OK = qw(members_of);
+our @EXPORT_OK = qw(manager_is members_of);
 
 my $json = JSON::PP->new->utf8->canonical->allow_nonref;
 my %urn = (CU => $USER, CG => $GROUP, EU => $ENTERPRISE);
@@ -186,6 +188,15 @@ sub names
 {
     my ($response, $attribute) = @_;
     return [sort map { $_->{$attribute} // '' } @{ ($response->json || {})->{Resources} || [] }];
+}
+
+sub manager_is
+{
+    my ($idp, $response, $id, $name) = @_;
+    my $base = $idp->{server}->base;
+    my $ref = eval { $response->json->{$ENTERPRISE}{manager}{'$ref'} } // '';
+    answers($response, 200, { '{EU}/manager/value' => $id }, $name);
+    Test::More::is($ref, "$base/Users/$id", "$name, with its \$ref");
 }
 
 sub members_of
