@@ -77,6 +77,9 @@ typedef struct scim_kv_job {
 typedef struct scim_kv_options {
     apr_uint64_t size;           /* bytes the store may grow to; 0: the engine's default */
     apr_interval_time_t timeout; /* for the writer lock; 0: the engine's default, 10 s */
+    unsigned int max_queue;      /* so many updates may wait where it goes slowly: where the
+                                    first of them waits for a tenth of timeout already, one
+                                    more is BUSY at once; 0: no limit */
     bool create;                 /* make the store where there is none */
     bool read_only;              /* update answers READONLY */
 } scim_kv_options;
@@ -86,6 +89,7 @@ typedef struct scim_kv_stat {
     apr_uint64_t used;    /* bytes */
     apr_uint64_t size;    /* bytes it may grow to */
     apr_uint64_t updates; /* committed by this handle */
+    apr_uint64_t commits; /* the transactions that they took */
     apr_uint32_t readers; /* views under way, all processes */
     apr_uint32_t max_readers;
 } scim_kv_stat;
@@ -209,8 +213,8 @@ struct scim_kv_engine {
 
 struct scim_kv {
     const scim_kv_engine *engine;
-    apr_pool_t *pool; /* this and pid: set by scim_kv_open */
-    pid_t pid;        /* the process that may use it */
+    apr_pool_t *pool;        /* this and the next: set by scim_kv_open */
+    unsigned int generation; /* of the process that may use it */
 };
 
 struct scim_kv_txn {

@@ -19,6 +19,7 @@
 
 #include <apr_hash.h>
 #include <apr_strings.h>
+#include <ap_mpm.h>
 #include <http_core.h>
 #include <unixd.h>
 
@@ -274,6 +275,17 @@ int mod_scim_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp
         }
     }
     return rc;
+}
+
+/* Of the threads of a child, so many may wait to write: readers go on. */
+static unsigned int writers_at_most(void)
+{
+    int threads = 0;
+
+    if (ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads) != APR_SUCCESS || threads < 2) {
+        return 0;
+    }
+    return (unsigned int)(threads * 3 / 4 > 0 ? threads * 3 / 4 : 1);
 }
 
 static scim_store_options options_of(const scim_server_config *conf, bool create)
@@ -571,6 +583,7 @@ static scim_store *open_store(server_rec *s, const scim_registry *registry, apr_
     }
     conf.registry = registry;
     options = options_of(&conf, false);
+    options.kv.max_queue = writers_at_most();
     err = scim_store_open(&store, conf.store_url, &options, pchild);
     if (err) {
         ap_log_error(APLOG_MARK, APLOG_EMERG, err->rv, s,

@@ -7,6 +7,7 @@
 #define SCIM_KV_ENGINE_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/stat.h>
 
 #include "scim/kv.h"
@@ -24,6 +25,34 @@ void *scim_kv_allocated(void *ptr);
  * update inside an update. */
 void scim_kv_lock_init(pthread_mutex_t *lock);
 scim_kv_rc scim_kv_lock(pthread_mutex_t *lock, apr_interval_time_t timeout);
+
+/* What every transaction of a process passes, and few things close. */
+#define SCIM_KV_GATE_LINES 64
+
+typedef struct scim_kv_gate {
+    struct {
+        _Alignas(64) atomic_uint inside;
+    } lines[SCIM_KV_GATE_LINES];
+    atomic_bool closed;
+    pthread_mutex_t lock; /* of those who wait for it to open */
+    pthread_cond_t opened;
+} scim_kv_gate;
+
+void scim_kv_gate_init(scim_kv_gate *gate);
+void scim_kv_gate_destroy(scim_kv_gate *gate);
+
+/* Waits while it is closed, but not where this thread is inside already.  Who
+ * enters by a line leaves by it. */
+void scim_kv_gate_enter(scim_kv_gate *gate, unsigned int line);
+void scim_kv_gate_leave(scim_kv_gate *gate, unsigned int line);
+
+/* Closes it, and returns when nobody is inside; false where that takes too
+ * long, or this thread is inside. */
+bool scim_kv_gate_close(scim_kv_gate *gate, apr_time_t until);
+void scim_kv_gate_open(scim_kv_gate *gate);
+
+/* Whether nobody is inside at this moment. */
+bool scim_kv_gate_empty(scim_kv_gate *gate);
 
 /* Whether path is a directory that a store can live in: it exists and is on a
  * local file system.  *info is its stat. */

@@ -3,6 +3,7 @@
  * The front of the key-value engines: finds the engine of a url, keeps the
  * limits that all engines share, and hands each call on.
  */
+#include <pthread.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -29,13 +30,27 @@ static const scim_kv_engine *find_engine(const char *url, const char **where)
     return NULL;
 }
 
+/* How often this process was forked since its program began: a system call less
+ * for every transaction than its number. */
+static unsigned int generation;
+
+static void count_fork(void)
+{
+    generation++;
+}
+
+static void watch_forks(void)
+{
+    pthread_atfork(NULL, NULL, count_fork);
+}
+
 /* A child made by fork inherits the pool with its cleanups, but the store is
  * its parent's. */
 static apr_status_t close_store(void *data)
 {
     scim_kv *kv = data;
 
-    if (kv->pid == getpid()) {
+    if (kv->generation == generation) {
         kv->engine->close(kv);
     }
     return APR_SUCCESS;
@@ -47,9 +62,11 @@ scim_kv_rc scim_kv_open(scim_kv **out, const char *url, const scim_kv_options *o
     const scim_kv_engine *engine;
     const char *where;
     const char *ignored;
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     scim_kv_rc rc;
 
     *out = NULL;
+    pthread_once(&once, watch_forks);
     engine = find_engine(url, &where);
     why = why ? why : &ignored;
     if (!engine) {
@@ -61,7 +78,7 @@ scim_kv_rc scim_kv_open(scim_kv **out, const char *url, const scim_kv_options *o
     if (rc == SCIM_KV_OK) {
         (*out)->engine = engine;
         (*out)->pool = pool;
-        (*out)->pid = getpid();
+        (*out)->generation = generation;
         apr_pool_cleanup_register(pool, *out, close_store, apr_pool_cleanup_null);
     }
     return rc;
@@ -76,7 +93,7 @@ void scim_kv_close(scim_kv *kv)
  * processes: refused rather than left to be found out. */
 static bool foreign(const scim_kv *kv)
 {
-    return kv->pid != getpid();
+    return kv->generation != generation;
 }
 
 scim_kv_rc scim_kv_view(scim_kv *kv, scim_kv_fn fn, void *baton)

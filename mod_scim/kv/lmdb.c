@@ -13,14 +13,14 @@
  *   - The map may be moved (another process let the store grow) and the
  *     environment closed and opened again (LMDB panics after a failed write of
  *     its meta page) only while this process has no transaction.  Each
- *     transaction holds the gate for reading, such a change for writing.  It
- *     cannot starve: until the change is made no new transaction begins.
+ *     transaction is inside the gate, such a change closes it.
  *   - Cursors end before their transaction.  No cursor lives across a write
  *     either: it is closed, and found again by its key.
  *   - DUPSORT is not used: the serious faults of the releases in use are there.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -48,10 +48,12 @@
 #define MAX_VIEWS 4096
 
 /* Idle read transactions: a thread looks in one line, which it seldom shares. */
-#define IDLE_LINES 64
 #define IDLE_PER_LINE 8
 
 #define READERS_CHECK_INTERVAL apr_time_from_sec(60)
+
+/* Requests that share a commit. */
+#define TOGETHER 256
 
 #define OPEN_TRIES 4
 #define BEGIN_TRIES 3
@@ -66,15 +68,20 @@ typedef struct environment {
     char *data_path;
     apr_uint64_t size;
     bool read_only;
-    pthread_rwlock_t gate; /* guards mdb, dbi and generation */
-    MDB_env *mdb;          /* NULL: could not be opened again so far */
+    scim_kv_gate gate; /* guards mdb, dbi and generation */
+    MDB_env *mdb;      /* NULL: could not be opened again so far */
     MDB_dbi dbi;
     unsigned int generation;
-    atomic_bool down; /* to be opened again before it is used */
-    atomic_uint views;
+    atomic_bool down;  /* to be opened again before it is used */
+    atomic_uint views; /* read transactions that are there, idle ones too */
     pthread_mutex_t writer;
     apr_time_t readers_checked; /* guarded by writer */
-    _Atomic(MDB_txn *) idle[IDLE_LINES * IDLE_PER_LINE];
+    pthread_mutex_t queue_lock; /* guards the next four */
+    struct request *queue;
+    struct request **queue_end;
+    unsigned int queued;
+    bool led; /* somebody of the queue leads, or has been told to */
+    _Atomic(MDB_txn *) idle[SCIM_KV_GATE_LINES * IDLE_PER_LINE];
 } environment;
 
 typedef struct lmdb_kv {
@@ -82,7 +89,9 @@ typedef struct lmdb_kv {
     environment *env;
     apr_interval_time_t timeout;
     bool read_only;
+    unsigned int max_queue; /* 0: no limit */
     atomic_ullong updates;
+    atomic_ullong commits;
 } lmdb_kv;
 
 typedef struct lmdb_cursor {
@@ -98,6 +107,7 @@ typedef struct lmdb_cursor {
 typedef struct lmdb_txn {
     scim_kv_txn base;
     environment *env;
+    unsigned int line; /* of the gate, and of idle transactions */
     MDB_txn *handle;
     lmdb_cursor *cursors; /* that may have a handle */
     lmdb_cursor *spare;   /* closed, to be opened again */
@@ -264,9 +274,10 @@ static int open_mdb(environment *env)
 
 static void close_mdb(environment *env)
 {
-    for (int i = 0; i < IDLE_LINES * IDLE_PER_LINE; i++) {
+    for (int i = 0; i < SCIM_KV_GATE_LINES * IDLE_PER_LINE; i++) {
         mdb_txn_abort(atomic_exchange(&env->idle[i], NULL));
     }
+    atomic_store(&env->views, 0);
     if (env->mdb) {
         mdb_env_close(env->mdb);
     }
@@ -281,24 +292,13 @@ static int reopen(environment *env)
     return store_exists(env) ? open_mdb(env) : ENOENT;
 }
 
-/* Readers first, as views of one thread nest: an inner one must not wait for a
- * writer that waits for the outer one. */
-static void init_gate(pthread_rwlock_t *gate)
-{
-    pthread_rwlockattr_t attr;
-
-    pthread_rwlockattr_init(&attr);
-    pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_READER_NP);
-    pthread_rwlock_init(gate, &attr);
-    pthread_rwlockattr_destroy(&attr);
-}
-
 static environment *environment_make(const char *path, const struct stat *info,
                                      const scim_kv_options *options)
 {
-    environment *env = scim_kv_allocated(calloc(1, sizeof(*env)));
+    environment *env = scim_kv_allocated(aligned_alloc(_Alignof(environment), sizeof(*env)));
     apr_uint64_t size = options->size ? options->size : DEFAULT_SIZE;
 
+    memset(env, 0, sizeof(*env));
     env->device = info->st_dev;
     env->inode = info->st_ino;
     env->pid = getpid();
@@ -308,16 +308,19 @@ static environment *environment_make(const char *path, const struct stat *info,
     if (asprintf(&env->data_path, "%s/data.mdb", path) < 0) {
         scim_kv_allocated(NULL);
     }
-    init_gate(&env->gate);
+    scim_kv_gate_init(&env->gate);
     scim_kv_lock_init(&env->writer);
+    pthread_mutex_init(&env->queue_lock, NULL);
+    env->queue_end = &env->queue;
     return env;
 }
 
 static void environment_free(environment *env)
 {
     close_mdb(env);
+    pthread_mutex_destroy(&env->queue_lock);
     pthread_mutex_destroy(&env->writer);
-    pthread_rwlock_destroy(&env->gate);
+    scim_kv_gate_destroy(&env->gate);
     free(env->data_path);
     free(env->path);
     free(env);
@@ -486,8 +489,7 @@ static void unlink_environment(environment *env)
  * then the environment stays as it is, for the exit to clear up. */
 static void leave_environment(environment *env)
 {
-    if (--env->references == 0 && pthread_rwlock_trywrlock(&env->gate) == 0) {
-        pthread_rwlock_unlock(&env->gate);
+    if (--env->references == 0 && scim_kv_gate_empty(&env->gate)) {
         unlink_environment(env);
         environment_free(env);
     }
@@ -517,6 +519,7 @@ static scim_kv_rc lmdb_open(scim_kv **out, const char *where, const scim_kv_opti
     }
     kv = apr_pcalloc(pool, sizeof(*kv));
     kv->env = env;
+    kv->max_queue = options->max_queue;
     kv->timeout = options->timeout ? options->timeout : SCIM_KV_DEFAULT_TIMEOUT;
     kv->read_only = options->read_only;
     *out = &kv->base;
@@ -541,17 +544,23 @@ static lmdb_kv *store_of(const lmdb_txn *txn)
     return (lmdb_kv *)txn->base.kv;
 }
 
-static _Atomic(MDB_txn *) *idle_line(environment *env)
+/* A line for this thread, by where its stack is. */
+static unsigned int choose_line(void)
 {
     uintptr_t stack = (uintptr_t)&stack;
     apr_uint64_t spread = (apr_uint64_t)(stack >> 16) * 0x9e3779b97f4a7c15u;
 
-    return env->idle + (spread >> 32) % IDLE_LINES * IDLE_PER_LINE;
+    return (unsigned int)((spread >> 32) % SCIM_KV_GATE_LINES);
 }
 
-static bool put_idle(environment *env, MDB_txn *txn)
+static _Atomic(MDB_txn *) *idle_line(environment *env, unsigned int line)
 {
-    _Atomic(MDB_txn *) *line = idle_line(env);
+    return env->idle + line * IDLE_PER_LINE;
+}
+
+static bool put_idle(environment *env, MDB_txn *txn, unsigned int at)
+{
+    _Atomic(MDB_txn *) *line = idle_line(env, at);
 
     for (int i = 0; i < IDLE_PER_LINE; i++) {
         MDB_txn *none = NULL;
@@ -563,11 +572,30 @@ static bool put_idle(environment *env, MDB_txn *txn)
     return false;
 }
 
+static void discard_view(environment *env, MDB_txn *txn)
+{
+    mdb_txn_abort(txn);
+    atomic_fetch_sub(&env->views, 1);
+}
+
+static int make_view(environment *env, MDB_txn **out)
+{
+    int err = MDB_READERS_FULL;
+
+    if (atomic_fetch_add(&env->views, 1) < MAX_VIEWS) {
+        err = mdb_txn_begin(env->mdb, NULL, MDB_RDONLY, out);
+    }
+    if (err) {
+        atomic_fetch_sub(&env->views, 1);
+    }
+    return err;
+}
+
 /* The transaction keeps its slot in the table of readers while it is idle:
  * taking one costs a lock that all processes share. */
-static int start_view(environment *env, MDB_txn **out)
+static int start_view(environment *env, unsigned int at, MDB_txn **out)
 {
-    _Atomic(MDB_txn *) *line = idle_line(env);
+    _Atomic(MDB_txn *) *line = idle_line(env, at);
 
     for (int i = 0; i < IDLE_PER_LINE; i++) {
         MDB_txn *txn = atomic_exchange(&line[i], NULL);
@@ -580,20 +608,20 @@ static int start_view(environment *env, MDB_txn **out)
         /* A slot lost to another process is not ours to give back: such a
          * transaction is abandoned. */
         if (err != MDB_BAD_RSLOT) {
-            if (!put_idle(env, txn)) {
-                mdb_txn_abort(txn);
+            if (!put_idle(env, txn, at)) {
+                discard_view(env, txn);
             }
             return err;
         }
     }
-    return mdb_txn_begin(env->mdb, NULL, MDB_RDONLY, out);
+    return make_view(env, out);
 }
 
-static void stop_view(environment *env, MDB_txn *txn)
+static void stop_view(environment *env, MDB_txn *txn, unsigned int at)
 {
     mdb_txn_reset(txn);
-    if (!put_idle(env, txn)) {
-        mdb_txn_abort(txn);
+    if (!put_idle(env, txn, at)) {
+        discard_view(env, txn);
     }
 }
 
@@ -605,22 +633,23 @@ static int start(lmdb_txn *txn)
         return MDB_PANIC;
     }
     return txn->base.writable ? mdb_txn_begin(env->mdb, NULL, 0, &txn->handle)
-                              : start_view(env, &txn->handle);
+                              : start_view(env, txn->line, &txn->handle);
 }
 
 static int check_readers(environment *env)
 {
+    unsigned int line = choose_line();
     int freed = 0;
 
-    pthread_rwlock_rdlock(&env->gate);
+    scim_kv_gate_enter(&env->gate, line);
     if (env->mdb) {
         mdb_reader_check(env->mdb, &freed);
     }
-    pthread_rwlock_unlock(&env->gate);
+    scim_kv_gate_leave(&env->gate, line);
     return freed;
 }
 
-/* The gate is held for writing: this process has no transaction. */
+/* The gate is closed: this process has no transaction. */
 static int change(environment *env, int err)
 {
     env->generation++;
@@ -637,14 +666,12 @@ static int change(environment *env, int err)
 static int change_alone(lmdb_txn *txn, int err, unsigned int generation)
 {
     environment *env = txn->env;
-    apr_time_t end = apr_time_now() + store_of(txn)->timeout;
-    struct timespec until = {.tv_sec = apr_time_sec(end), .tv_nsec = apr_time_usec(end) * 1000};
 
-    if (pthread_rwlock_timedwrlock(&env->gate, &until)) {
+    if (!scim_kv_gate_close(&env->gate, apr_time_now() + store_of(txn)->timeout)) {
         return MDB_MAP_RESIZED; /* the caller answers BUSY */
     }
     err = env->generation == generation ? change(env, err) : 0;
-    pthread_rwlock_unlock(&env->gate);
+    scim_kv_gate_open(&env->gate);
     return err;
 }
 
@@ -663,22 +690,23 @@ static int heal(lmdb_txn *txn, int err, unsigned int generation)
     }
 }
 
-/* On success the gate is held for reading. */
+/* On success this thread is inside the gate. */
 static scim_kv_rc begin(lmdb_txn *txn)
 {
     environment *env = txn->env;
     int err = 0;
 
+    txn->line = choose_line();
     for (int tries = 1; !err; tries++) {
         unsigned int generation;
 
-        pthread_rwlock_rdlock(&env->gate);
+        scim_kv_gate_enter(&env->gate, txn->line);
         generation = env->generation;
         err = start(txn);
         if (!err) {
             return SCIM_KV_OK;
         }
-        pthread_rwlock_unlock(&env->gate);
+        scim_kv_gate_leave(&env->gate, txn->line);
         if (tries < BEGIN_TRIES) {
             err = heal(txn, err, generation);
         }
@@ -688,17 +716,8 @@ static scim_kv_rc begin(lmdb_txn *txn)
 
 static scim_kv_rc begin_view(lmdb_txn *txn, lmdb_kv *kv)
 {
-    environment *env = kv->env;
-    scim_kv_rc rc = SCIM_KV_BUSY;
-
-    *txn = (lmdb_txn){.base = {.kv = &kv->base}, .env = env};
-    if (atomic_fetch_add(&env->views, 1) < MAX_VIEWS) {
-        rc = begin(txn);
-    }
-    if (rc != SCIM_KV_OK) {
-        atomic_fetch_sub(&env->views, 1);
-    }
-    return rc;
+    *txn = (lmdb_txn){.base = {.kv = &kv->base}, .env = kv->env};
+    return begin(txn);
 }
 
 static void close_cursors(lmdb_txn *txn)
@@ -713,9 +732,8 @@ static void close_cursors(lmdb_txn *txn)
 static void end_view(lmdb_txn *txn)
 {
     close_cursors(txn);
-    stop_view(txn->env, txn->handle);
-    pthread_rwlock_unlock(&txn->env->gate);
-    atomic_fetch_sub(&txn->env->views, 1);
+    stop_view(txn->env, txn->handle, txn->line);
+    scim_kv_gate_leave(&txn->env->gate, txn->line);
 }
 
 static scim_kv_rc lmdb_view(scim_kv *base, scim_kv_fn fn, void *baton)
@@ -792,88 +810,171 @@ static scim_kv_rc run_job(lmdb_txn *txn, const scim_kv_job *job)
     return rc;
 }
 
-static scim_kv_rc fail_all(scim_kv_job *jobs, int count, scim_kv_rc rc)
+/*
+ * Requests.  Updates of one process queue.  The first to arrive leads: it
+ * begins the transaction, which waits for the writers of other processes, and
+ * only then takes what has queued meanwhile, runs it in order, commits once,
+ * wakes those it worked for and hands on to whoever has queued since.  Nobody
+ * waits for company.
+ */
+
+typedef enum request_state { REQUEST_QUEUED, REQUEST_LEADS, REQUEST_TAKEN } request_state;
+
+/* The jobs of one call, on the stack of the thread that waits for them. */
+typedef struct request {
+    struct request *next;
+    scim_kv_job *jobs;
+    int count;
+    apr_time_t since;    /* when it queued */
+    scim_kv_rc rc;       /* of the transaction that they were in */
+    request_state state; /* guarded by queue_lock */
+    sem_t turn;          /* posted when it is done, or to lead */
+} request;
+
+/* The environment that this thread is writing to. */
+static _Thread_local const environment *writing;
+
+static void finish_request(request *r, scim_kv_rc rc)
 {
-    for (int i = 0; i < count; i++) {
-        jobs[i].rc = rc;
+    for (int i = 0; i < r->count && rc != SCIM_KV_OK; i++) {
+        r->jobs[i].rc = r->jobs[i].rc == SCIM_KV_OK ? rc : r->jobs[i].rc;
     }
-    return rc;
+    r->rc = rc;
 }
 
-static int count_successes(const scim_kv_job *jobs, int count)
+static void refuse_requests(request *list, scim_kv_rc rc)
+{
+    for (; list; list = list->next) {
+        for (int i = 0; i < list->count; i++) {
+            list->jobs[i].rc = rc;
+        }
+        list->rc = rc;
+    }
+}
+
+/* False where a job failed after it had written. */
+static bool run_requests(lmdb_txn *txn, request *list)
+{
+    for (; list; list = list->next) {
+        for (int i = 0; i < list->count; i++) {
+            scim_kv_job *job = &list->jobs[i];
+
+            job->rc = run_job(txn, job);
+            if (job->rc != SCIM_KV_OK && txn->touched) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+static int count_successes(const request *list)
 {
     int successes = 0;
 
-    for (int i = 0; i < count; i++) {
-        successes += jobs[i].rc == SCIM_KV_OK;
+    for (; list; list = list->next) {
+        for (int i = 0; i < list->count; i++) {
+            successes += list->jobs[i].rc == SCIM_KV_OK;
+        }
     }
     return successes;
 }
 
-static scim_kv_rc commit(lmdb_txn *txn, scim_kv_job *jobs, int count)
+static scim_kv_rc commit(lmdb_txn *txn, request *list)
 {
-    int successes = count_successes(jobs, count);
     scim_kv_rc rc = write_error(txn->env, mdb_txn_commit(txn->handle));
 
     if (rc == SCIM_KV_OK) {
-        atomic_fetch_add(&store_of(txn)->updates, successes);
-        return SCIM_KV_OK;
+        atomic_fetch_add(&store_of(txn)->updates, count_successes(list));
+        atomic_fetch_add(&store_of(txn)->commits, 1);
     }
-    for (int i = 0; i < count; i++) {
-        jobs[i].rc = jobs[i].rc == SCIM_KV_OK ? rc : jobs[i].rc;
+    for (; list; list = list->next) {
+        finish_request(list, rc);
     }
     return rc;
 }
 
-/* One physical transaction.  *spoilt: it was given up, because a job failed
- * after it had written or because the commit failed; nothing was kept. */
-static scim_kv_rc run_together(lmdb_kv *kv, scim_kv_job *jobs, int count, bool *spoilt)
+/* Takes from the queue what one transaction will hold. */
+static request *drain(environment *env)
+{
+    request *list, *last;
+    int taken = 0;
+
+    pthread_mutex_lock(&env->queue_lock);
+    list = last = env->queue;
+    for (request *r = list; r && taken < TOGETHER; r = r->next) {
+        r->state = REQUEST_TAKEN;
+        last = r;
+        taken++;
+    }
+    env->queue = last->next;
+    env->queued -= taken;
+    if (!env->queue) {
+        env->queue_end = &env->queue;
+    }
+    last->next = NULL;
+    pthread_mutex_unlock(&env->queue_lock);
+    return list;
+}
+
+/* One physical transaction.  *list NULL: of those who queue when it has begun.
+ * *spoilt: it was given up, because a job failed after it had written or
+ * because the commit failed; nothing was kept. */
+static scim_kv_rc run_together(lmdb_kv *kv, request **list, bool *spoilt)
 {
     lmdb_txn txn = {.base = {.kv = &kv->base, .writable = true}, .env = kv->env};
-    scim_kv_rc rc;
+    scim_kv_rc rc = begin(&txn);
 
     *spoilt = false;
-    rc = begin(&txn);
+    if (!*list) {
+        *list = drain(kv->env);
+    }
     if (rc != SCIM_KV_OK) {
-        return fail_all(jobs, count, rc);
+        refuse_requests(*list, rc);
+        return rc;
     }
-    for (int i = 0; i < count && !*spoilt; i++) {
-        jobs[i].rc = run_job(&txn, &jobs[i]);
-        *spoilt = jobs[i].rc != SCIM_KV_OK && txn.touched;
-    }
-    if (*spoilt) {
-        mdb_txn_abort(txn.handle);
-    } else {
-        rc = commit(&txn, jobs, count);
+    if (run_requests(&txn, *list)) {
+        rc = commit(&txn, *list);
         *spoilt = rc != SCIM_KV_OK;
+    } else {
+        mdb_txn_abort(txn.handle);
+        *spoilt = true;
     }
-    pthread_rwlock_unlock(&kv->env->gate);
+    scim_kv_gate_leave(&kv->env->gate, txn.line);
     return rc;
 }
 
 /* Readers that died keep old pages from being used again; where that is why
  * the map is full, the second try finds room. */
-static scim_kv_rc run_alone(lmdb_kv *kv, scim_kv_job *job, bool once)
+static scim_kv_rc retry_full(lmdb_kv *kv, request *single, scim_kv_rc rc)
 {
     bool spoilt;
-    scim_kv_rc rc = run_together(kv, job, 1, &spoilt);
 
-    if (job->rc == SCIM_KV_FULL && check_readers(kv->env) > 0 && !once) {
-        rc = run_together(kv, job, 1, &spoilt);
-    }
-    return rc;
+    return single->jobs[0].rc == SCIM_KV_FULL && check_readers(kv->env) > 0
+               ? run_together(kv, &single, &spoilt)
+               : rc;
 }
 
-static scim_kv_rc run_each(lmdb_kv *kv, scim_kv_job *jobs, int count, bool once)
+static scim_kv_rc run_alone(lmdb_kv *kv, scim_kv_job *job, bool once)
 {
-    scim_kv_rc first = SCIM_KV_OK;
+    request own = {.jobs = job, .count = 1}, *list = &own;
+    bool spoilt;
+    scim_kv_rc rc = run_together(kv, &list, &spoilt);
 
-    for (int i = 0; i < count; i++) {
-        scim_kv_rc rc = run_alone(kv, &jobs[i], once);
+    return once ? rc : retry_full(kv, &own, rc);
+}
 
-        first = first == SCIM_KV_OK ? rc : first;
+/* So that the one that cannot be done takes no other with it. */
+static void run_each(lmdb_kv *kv, request *list)
+{
+    for (; list; list = list->next) {
+        list->rc = SCIM_KV_OK;
+        for (int i = 0; i < list->count; i++) {
+            scim_kv_rc rc = run_alone(kv, &list->jobs[i], false);
+
+            list->rc = list->rc == SCIM_KV_OK ? rc : list->rc;
+        }
     }
-    return first;
 }
 
 /* The pages that a dead reader holds cost the writers, so they look. */
@@ -887,37 +988,189 @@ static void check_readers_in_time(environment *env)
     }
 }
 
-/* The one place through which every update goes. */
-static scim_kv_rc update(lmdb_kv *kv, scim_kv_job *jobs, int count, bool once)
+/* Becomes the one writer of this process. */
+static scim_kv_rc start_writing(lmdb_kv *kv)
 {
-    bool spoilt = true;
-    scim_kv_rc rc;
+    scim_kv_rc rc = scim_kv_lock(&kv->env->writer, kv->timeout);
 
-    rc = kv->read_only ? SCIM_KV_READONLY : scim_kv_lock(&kv->env->writer, kv->timeout);
-    if (rc != SCIM_KV_OK) {
-        return fail_all(jobs, count, rc);
+    if (rc == SCIM_KV_OK) {
+        writing = kv->env;
     }
-    if (count > 1) {
-        rc = run_together(kv, jobs, count, &spoilt);
-    }
-    if (spoilt) {
-        rc = run_each(kv, jobs, count, once);
-    }
-    check_readers_in_time(kv->env);
-    pthread_mutex_unlock(&kv->env->writer);
     return rc;
+}
+
+static void stop_writing(lmdb_kv *kv)
+{
+    check_readers_in_time(kv->env);
+    writing = NULL;
+    pthread_mutex_unlock(&kv->env->writer);
+}
+
+/* The next in the queue leads; first of all, so that it begins while those who
+ * are done wake. */
+static void hand_on(environment *env)
+{
+    pthread_mutex_lock(&env->queue_lock);
+    if (env->queue) {
+        env->queue->state = REQUEST_LEADS;
+        sem_post(&env->queue->turn);
+    }
+    env->led = env->queue != NULL;
+    pthread_mutex_unlock(&env->queue_lock);
+}
+
+/* A request is its owner's again, and may be gone, once its turn is posted. */
+static void wake(request *list, const request *own)
+{
+    while (list) {
+        request *next = list->next;
+
+        if (list != own) {
+            sem_post(&list->turn);
+        }
+        list = next;
+    }
+}
+
+/* Takes a request out of the queue, if it is there in that state: else it is
+ * being worked on, or was told to lead. */
+static bool unqueue(environment *env, request *own, request_state state)
+{
+    request **link = &env->queue;
+    bool there;
+
+    pthread_mutex_lock(&env->queue_lock);
+    there = own->state == state;
+    if (there) {
+        while (*link != own) {
+            link = &(*link)->next;
+        }
+        *link = own->next;
+        if (!*link) {
+            env->queue_end = link;
+        }
+        own->next = NULL;
+        env->queued--;
+    }
+    pthread_mutex_unlock(&env->queue_lock);
+    return there;
+}
+
+static void lead(lmdb_kv *kv, request *own)
+{
+    request *list = NULL;
+    bool spoilt = false;
+    scim_kv_rc rc = start_writing(kv);
+
+    if (rc == SCIM_KV_OK) {
+        rc = run_together(kv, &list, &spoilt);
+        if (!list->next && list->count == 1) {
+            list->rc = retry_full(kv, list, rc);
+        } else if (spoilt) {
+            run_each(kv, list);
+        }
+        stop_writing(kv);
+    } else {
+        unqueue(kv->env, own, REQUEST_LEADS);
+        refuse_requests(own, rc);
+    }
+    hand_on(kv->env);
+    wake(list, own);
+}
+
+/* Who queues holds a thread that readers may need.  A burst is done in a moment
+ * and may be as long as it likes; where the first in the queue has waited for
+ * some time, those who come now would wait in vain. */
+static bool has_fill(const lmdb_kv *kv, apr_time_t now)
+{
+    const environment *env = kv->env;
+
+    return kv->max_queue && env->queued >= kv->max_queue &&
+           now - env->queue->since > kv->timeout / 10;
+}
+
+static bool enqueue(lmdb_kv *kv, request *own, bool *leads)
+{
+    environment *env = kv->env;
+    bool room;
+
+    pthread_mutex_lock(&env->queue_lock);
+    own->since = apr_time_now();
+    room = !has_fill(kv, own->since);
+    if (room) {
+        *leads = !env->led;
+        own->state = *leads ? REQUEST_LEADS : REQUEST_QUEUED;
+        env->led = true;
+        *env->queue_end = own;
+        env->queue_end = &own->next;
+        env->queued++;
+    }
+    pthread_mutex_unlock(&env->queue_lock);
+    return room;
+}
+
+static void await(sem_t *turn)
+{
+    while (sem_wait(turn)) {
+    }
+}
+
+/* Until it is done or has to lead; false where nobody took it in time. */
+static bool wait_turn(lmdb_kv *kv, request *own)
+{
+    apr_time_t end = apr_time_now() + kv->timeout;
+    struct timespec until = {.tv_sec = apr_time_sec(end), .tv_nsec = apr_time_usec(end) * 1000};
+
+    while (sem_timedwait(&own->turn, &until)) {
+        if (errno == ETIMEDOUT) {
+            if (unqueue(kv->env, own, REQUEST_QUEUED)) {
+                return false;
+            }
+            await(&own->turn);
+            break;
+        }
+    }
+    return true;
+}
+
+static void queue_up(lmdb_kv *kv, request *own)
+{
+    bool leads;
+
+    if (!enqueue(kv, own, &leads)) {
+        refuse_requests(own, SCIM_KV_BUSY);
+    } else if (!leads && !wait_turn(kv, own)) {
+        refuse_requests(own, SCIM_KV_BUSY);
+    } else if (own->state == REQUEST_LEADS) {
+        lead(kv, own);
+    }
 }
 
 static scim_kv_rc lmdb_update_all(scim_kv *base, scim_kv_job *jobs, int count)
 {
-    return update((lmdb_kv *)base, jobs, count, false);
+    lmdb_kv *kv = (lmdb_kv *)base;
+    request own = {.jobs = jobs, .count = count};
+
+    if (kv->read_only || writing == kv->env) {
+        refuse_requests(&own, kv->read_only ? SCIM_KV_READONLY : SCIM_KV_INVALID);
+        return own.rc;
+    }
+    sem_init(&own.turn, 0, 0);
+    queue_up(kv, &own);
+    sem_destroy(&own.turn);
+    return own.rc;
 }
 
 static scim_kv_rc lmdb_update_exclusive(scim_kv *base, scim_kv_fn fn, void *baton)
 {
+    lmdb_kv *kv = (lmdb_kv *)base;
     scim_kv_job job = {.fn = fn, .baton = baton};
 
-    update((lmdb_kv *)base, &job, 1, true);
+    job.rc = kv->read_only ? SCIM_KV_READONLY : start_writing(kv);
+    if (job.rc == SCIM_KV_OK) {
+        run_alone(kv, &job, true);
+        stop_writing(kv);
+    }
     return job.rc;
 }
 
@@ -1228,6 +1481,7 @@ static scim_kv_rc lmdb_statistics(scim_kv *base, scim_kv_stat *out)
     out->size = info.me_mapsize;
     out->max_readers = info.me_maxreaders;
     out->updates = atomic_load(&kv->updates);
+    out->commits = atomic_load(&kv->commits);
     return rc;
 }
 
@@ -1236,7 +1490,7 @@ static scim_kv_rc copy_to(lmdb_kv *kv, int fd, int *err)
     lmdb_txn txn;
     scim_kv_rc rc;
 
-    /* LMDB's copy is a transaction of its own; this one holds the gate for it */
+    /* LMDB's copy is a transaction of its own; this one is inside the gate for it */
     rc = begin_view(&txn, kv);
     if (rc == SCIM_KV_OK) {
         *err = mdb_env_copyfd2(kv->env->mdb, fd, 0);

@@ -46,6 +46,7 @@ typedef struct memory_kv {
     pthread_mutex_t publish; /* guards current and updates */
     version current;
     apr_uint64_t updates;
+    apr_uint64_t commits;
     apr_uint64_t size;
     apr_uint64_t random; /* guarded by writer */
     apr_interval_time_t timeout;
@@ -257,6 +258,7 @@ static void publish(memory_kv *kv, version state, int updates)
     old = kv->current.root;
     kv->current = state;
     kv->updates += updates;
+    kv->commits++;
     pthread_mutex_unlock(&kv->publish);
     release(old);
 }
@@ -570,6 +572,7 @@ static scim_kv_rc memory_statistics(scim_kv *base, scim_kv_stat *out)
     out->entries = kv->current.entries;
     out->used = kv->current.bytes;
     out->updates = kv->updates;
+    out->commits = kv->commits;
     pthread_mutex_unlock(&kv->publish);
     out->size = kv->size;
     out->readers = atomic_load(&kv->views);
