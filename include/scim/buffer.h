@@ -21,6 +21,9 @@ scim_buffer *scim_buffer_make(apr_size_t size, apr_pool_t *pool);
 void scim_buffer_add(scim_buffer *buffer, const void *data, apr_size_t len);
 void scim_buffer_puts(scim_buffer *buffer, const char *text);
 
+/* The bytes for the caller to free(); the buffer is empty then. */
+char *scim_buffer_detach(scim_buffer *buffer);
+
 /* Adds text as it stands between the quotes of a JSON string (RFC 8259 section
  * 7), or with them.  text is UTF-8. */
 void scim_buffer_escape(scim_buffer *buffer, const char *text, apr_size_t len);

@@ -33,6 +33,13 @@ typedef const scim_error *(*scim_edge_fn)(const scim_edge *edge, void *baton);
 const scim_error *scim_member_each(scim_view *view, const scim_tenant *tenant,
                                    const scim_id *group, scim_edge_fn fn, void *baton);
 
+/* Hands out at most count of them, those behind an id (NULL: from the first);
+ * *last is the one that was handed out last, *more whether there are others. */
+const scim_error *scim_member_some(scim_view *view, const scim_tenant *tenant,
+                                   const scim_id *group, const scim_id *behind,
+                                   apr_uint64_t count, scim_id *last, bool *more,
+                                   scim_edge_fn fn, void *baton);
+
 bool scim_member_has(scim_view *view, const scim_tenant *tenant, const scim_id *group,
                      const scim_id *member);
 

@@ -32,6 +32,22 @@ const scim_error *scim_render_record(scim_buffer *out, const scim_render *how, s
  * a view is needed. */
 bool scim_render_wants_edges(const scim_render *how, const scim_resource_type *type);
 
+/* Where the members of a group, told a slice at a time, stand. */
+typedef struct scim_member_slice {
+    scim_id last; /* that was read */
+    bool begun;   /* there is a last */
+    bool open;    /* the array is begun */
+    bool more;    /* there are others */
+} scim_member_slice;
+
+/* Adds ,"members":[ and at most count elements, then, called with the same
+ * slice, the next; behind the last the bracket is closed.  Nothing for a group
+ * without members.  Each call may have a view of its own. */
+const scim_error *scim_render_members(scim_buffer *out, const scim_render *how, scim_view *view,
+                                      const scim_resource_type *type, const scim_id *group,
+                                      scim_member_slice *slice, apr_uint64_t count,
+                                      apr_pool_t *scratch_pool);
+
 /* meta.location of a resource. */
 const char *scim_render_location(const char *base_url, const scim_resource_type *type,
                                  const scim_id *id, apr_pool_t *result_pool);

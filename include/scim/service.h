@@ -13,6 +13,7 @@
 #include <apr_tables.h>
 #include <apr_time.h>
 
+#include "scim/buffer.h"
 #include "scim/error.h"
 #include "scim/id.h"
 #include "scim/schema.h"
@@ -113,11 +114,21 @@ typedef struct scim_event {
                            done by whoever writes next. */
 } scim_event;
 
+/* The rest of a body that is made while it is sent. */
+typedef struct scim_stream scim_stream;
+struct scim_stream {
+    /* Adds the next piece, some 64 KiB, to out; *end says that it is the last.
+     * After an error the body cannot be ended: what was sent is no JSON. */
+    const scim_error *(*next)(scim_stream *stream, scim_buffer *out, bool *end,
+                              apr_pool_t *scratch_pool);
+};
+
 struct scim_reply {
     int status;
     const char *content_type; /* NULL: no body */
     const char *body;
     apr_size_t body_len;
+    scim_stream *stream;  /* what comes behind body, or NULL; not after the call is gone */
     const char *location; /* header, or NULL */
     const char *content_location;
     const char *etag;

@@ -119,17 +119,17 @@ bool scim_id_parse(scim_id *out, const char *text)
 char *scim_id_format(const scim_id *id, char *buf)
 {
     static const char digits[] = "0123456789abcdef";
-    int at, nibble = 0;
+    char *at = buf;
+    int i;
 
-    for (at = 0; at < SCIM_ID_TEXT; at++) {
-        if (is_dash(at)) {
-            buf[at] = '-';
-        } else {
-            buf[at] = digits[id->bytes[nibble / 2] >> (nibble % 2 ? 0 : 4) & 0xF];
-            nibble++;
+    for (i = 0; i < 16; i++) {
+        if (i == 4 || i == 6 || i == 8 || i == 10) {
+            *at++ = '-';
         }
+        *at++ = digits[id->bytes[i] >> 4];
+        *at++ = digits[id->bytes[i] & 0xF];
     }
-    buf[at] = '\0';
+    *at = '\0';
     return buf;
 }
 

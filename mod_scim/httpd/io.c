@@ -16,6 +16,9 @@ APLOG_USE_MODULE(scim);
 
 #define ERROR_FILTER "SCIM_ERROR"
 
+/* A little more than what a stream makes at a time. */
+#define STREAM_PIECE (80 * 1024)
+
 /* Replies */
 
 static void note(request_rec *r, const char *name, const char *value)
@@ -61,10 +64,45 @@ static void set_header(request_rec *r, const char *name, const char *value)
     }
 }
 
+/* Sends what is in bb, then the stream a piece at a time: each is on its way
+ * before the next is made.  A body that cannot be ended ends the connection, so
+ * that nobody takes what was sent for the whole. */
+static apr_status_t send_stream(request_rec *r, apr_bucket_brigade *bb, scim_stream *stream)
+{
+    apr_status_t rv = ap_pass_brigade(r->output_filters, bb);
+    bool end = false;
+    apr_pool_t *scratch;
+
+    apr_pool_create(&scratch, r->pool);
+    while (!end && rv == APR_SUCCESS) {
+        scim_buffer *piece = scim_buffer_make(STREAM_PIECE, scratch);
+        const scim_error *err = stream->next(stream, piece, &end, scratch);
+        apr_size_t len;
+
+        apr_brigade_cleanup(bb);
+        if (err) {
+            ap_log_rerror(APLOG_MARK, APLOG_ERR, err->rv, r,
+                          SCIMLOG(1205) "a body broke off: %s",
+                          err->cause ? err->cause : err->detail);
+            r->connection->aborted = 1;
+            rv = APR_ECONNABORTED;
+            break;
+        }
+        len = piece->len;
+        APR_BRIGADE_INSERT_TAIL(
+            bb, apr_bucket_heap_create(scim_buffer_detach(piece), len, free, bb->bucket_alloc));
+        rv = ap_pass_brigade(r->output_filters, bb);
+        apr_pool_clear(scratch);
+    }
+    apr_pool_destroy(scratch);
+    apr_brigade_cleanup(bb);
+    return rv;
+}
+
 static int send_reply(request_rec *r, scim_state *state, const scim_reply *reply)
 {
     apr_bucket_brigade *bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
-    apr_status_t rv;
+    apr_status_t rv = APR_SUCCESS;
 
     state->answered = true;
     note_reply(r, reply);
@@ -82,12 +120,19 @@ static int send_reply(request_rec *r, scim_state *state, const scim_reply *reply
     apr_table_unset(r->headers_in, "Range");
     if (reply->content_type) {
         ap_set_content_type(r, reply->content_type);
-        ap_set_content_length(r, (apr_off_t)reply->body_len);
+        if (!reply->stream) {
+            ap_set_content_length(r, (apr_off_t)reply->body_len);
+        }
         APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_pool_create(reply->body, reply->body_len,
                                                            r->pool, bb->bucket_alloc));
     }
-    APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_eos_create(bb->bucket_alloc));
-    rv = ap_pass_brigade(r->output_filters, bb);
+    if (reply->stream && !r->header_only) {
+        rv = send_stream(r, bb, reply->stream);
+    }
+    if (rv == APR_SUCCESS) {
+        APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_eos_create(bb->bucket_alloc));
+        rv = ap_pass_brigade(r->output_filters, bb);
+    }
     /* A client that went away is no error of ours. */
     if (rv != APR_SUCCESS && !r->connection->aborted) {
         ap_log_rerror(APLOG_MARK, APLOG_DEBUG, rv, r, SCIMLOG(1202) "sending the reply");

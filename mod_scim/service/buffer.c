@@ -63,6 +63,15 @@ void scim_buffer_puts(scim_buffer *buffer, const char *text)
     scim_buffer_add(buffer, text, strlen(text));
 }
 
+char *scim_buffer_detach(scim_buffer *buffer)
+{
+    char *data = buffer->data;
+
+    buffer->data = NULL;
+    buffer->len = buffer->size = 0;
+    return data;
+}
+
 static void add_escaped(scim_buffer *buffer, unsigned char c)
 {
     static const char shorts[] = "\"\"\\\\\bb\ff\nn\rr\tt";

@@ -107,6 +107,14 @@ const scim_error *scim_call_body(json_t **out, const scim_call *call, apr_pool_t
 /* Whether the "schemas" of a message name the URN. */
 bool scim_call_is_message(const json_t *message, const char *urn);
 
+/* stream.c */
+
+/* The members of a group that has too many for one piece of memory; NULL for any
+ * other record, and where they are not wanted or there is no view. */
+const scim_error *scim_stream_members(scim_stream **out, const scim_call *call,
+                                      const scim_render *how, scim_view *view,
+                                      const scim_record *record, apr_pool_t *pool);
+
 /* reply.c */
 
 /* Shows a record: body, and the headers that repeat its meta.  view is needed

@@ -61,62 +61,92 @@ const char *scim_render_location(const char *base_url, const scim_resource_type 
                        NULL);
 }
 
-/* The elements of members or groups, as they come from the store. */
+/* The elements of members or groups, as they come from the store.  What those of
+ * one type have in common is made once. */
 typedef struct edge_list {
     scim_buffer *out;
     const char *name;
     const char *base_url;
     bool membership; /* whether an element says direct or indirect */
     bool begun;
+    const scim_resource_type *type; /* that these two are of */
+    scim_buffer *reference;         /* ,"$ref":"https://host/scim/v2/Users/ */
+    scim_buffer *kind;              /* ,"type":"User" */
+    apr_pool_t *pool;
 } edge_list;
 
-/* Straight into the buffer: a pool would keep a string for every member. */
-static void put_reference(scim_buffer *out, const char *base_url,
-                          const scim_resource_type *type, const scim_id *id)
+static void learn_type(edge_list *list, const scim_resource_type *type)
 {
-    char text[SCIM_ID_TEXT + 1];
-
-    scim_buffer_puts(out, ",\"$ref\":\"");
-    scim_buffer_escape(out, base_url, strlen(base_url));
-    scim_buffer_puts(out, type->endpoint);
-    scim_buffer_puts(out, "/");
-    scim_buffer_puts(out, scim_id_format(id, text));
-    scim_buffer_puts(out, "\"");
+    list->type = type;
+    list->reference = scim_buffer_make(128, list->pool);
+    scim_buffer_puts(list->reference, ",\"$ref\":\"");
+    scim_buffer_escape(list->reference, list->base_url, strlen(list->base_url));
+    scim_buffer_puts(list->reference, type->endpoint);
+    scim_buffer_puts(list->reference, "/");
+    list->kind = scim_buffer_make(32, list->pool);
+    scim_buffer_puts(list->kind, ",\"type\":");
+    put_string(list->kind, type->name);
 }
 
-static const scim_error *put_edge(const scim_edge *edge, void *baton)
+static void begin_edge(edge_list *list)
 {
-    edge_list *list = baton;
     scim_buffer *out = list->out;
 
     if (list->begun) {
-        scim_buffer_puts(out, ",");
-    } else {
-        scim_buffer_puts(out, ",\"");
-        scim_buffer_puts(out, list->name);
-        scim_buffer_puts(out, "\":[");
-        list->begun = true;
+        scim_buffer_add(out, ",", 1);
+        return;
     }
-    scim_buffer_puts(out, "{\"value\":");
+    scim_buffer_puts(out, ",\"");
+    scim_buffer_puts(out, list->name);
+    scim_buffer_puts(out, "\":[");
+    list->begun = true;
+}
+
+/* What another resource knows of it. */
+static void put_target(edge_list *list, const scim_edge *edge, const char *id)
+{
+    scim_buffer *out = list->out;
+
+    if (edge->type != list->type) {
+        learn_type(list, edge->type);
+    }
+    scim_buffer_add(out, list->reference->data, list->reference->len);
+    scim_buffer_add(out, id, SCIM_ID_TEXT);
+    scim_buffer_add(out, "\"", 1);
+}
+
+/* Groups of a million have this done a million times: lengths are known, and
+ * nothing goes through a pool. */
+static const scim_error *put_edge(const scim_edge *edge, void *baton)
+{
+    static const char value[] = "{\"value\":", display[] = ",\"display\":";
+    edge_list *list = baton;
+    scim_buffer *out = list->out;
+    char id[SCIM_ID_TEXT + 1];
+
+    begin_edge(list);
+    scim_buffer_add(out, value, sizeof(value) - 1);
+    scim_id_format(&edge->id, id);
     if (edge->text) {
         scim_buffer_string(out, edge->text, edge->text_len);
     } else {
-        put_id(out, &edge->id);
+        scim_buffer_add(out, "\"", 1);
+        scim_buffer_add(out, id, SCIM_ID_TEXT);
+        scim_buffer_add(out, "\"", 1);
     }
     if (edge->type) {
-        put_reference(out, list->base_url, edge->type, &edge->id);
+        put_target(list, edge, id);
     }
     if (edge->display) {
-        scim_buffer_puts(out, ",\"display\":");
+        scim_buffer_add(out, display, sizeof(display) - 1);
         scim_buffer_string(out, edge->display, edge->display_len);
     }
     if (list->membership) {
         scim_buffer_puts(out, edge->direct ? ",\"type\":\"direct\"" : ",\"type\":\"indirect\"");
     } else if (edge->type) {
-        scim_buffer_puts(out, ",\"type\":");
-        put_string(out, edge->type->name);
+        scim_buffer_add(out, list->kind->data, list->kind->len);
     }
-    scim_buffer_puts(out, "}");
+    scim_buffer_add(out, "}", 1);
     return NULL;
 }
 
@@ -130,13 +160,35 @@ bool scim_render_wants_edges(const scim_render *how, const scim_resource_type *t
     return wants(how, type->members) || wants(how, type->groups);
 }
 
+/* *begun: whether the array is, in out. */
+static const scim_error *put_slice(scim_buffer *out, bool *begun, const scim_render *how,
+                                   scim_view *view, const scim_attribute *members,
+                                   const scim_id *group, scim_member_slice *slice,
+                                   apr_uint64_t count)
+{
+    edge_list list = {.out = out,
+                      .name = members->name,
+                      .base_url = how->base_url,
+                      .begun = *begun,
+                      .pool = view->pool};
+    scim_id last = slice->last;
+
+    SCIM_ERR(scim_member_some(view, how->tenant, group, slice->begun ? &last : NULL, count,
+                              &slice->last, &slice->more, put_edge, &list));
+    slice->begun = slice->begun || list.begun;
+    *begun = list.begun;
+    return NULL;
+}
+
 static const scim_error *put_members(scim_buffer *out, const scim_render *how, scim_view *view,
                                      const scim_record *record)
 {
-    edge_list list = {out, record->type->members->name, how->base_url, false, false};
+    scim_member_slice slice = {.begun = false};
+    bool begun = false;
 
-    SCIM_ERR(scim_member_each(view, how->tenant, &record->id, put_edge, &list));
-    if (list.begun) {
+    SCIM_ERR(put_slice(out, &begun, how, view, record->type->members, &record->id, &slice,
+                       APR_UINT64_MAX));
+    if (begun) {
         scim_buffer_puts(out, "]");
     }
     return NULL;
@@ -145,7 +197,11 @@ static const scim_error *put_members(scim_buffer *out, const scim_render *how, s
 static const scim_error *put_groups(scim_buffer *out, const scim_render *how, scim_view *view,
                                     const scim_record *record)
 {
-    edge_list list = {out, record->type->groups->name, how->base_url, true, false};
+    edge_list list = {.out = out,
+                      .name = record->type->groups->name,
+                      .base_url = how->base_url,
+                      .membership = true,
+                      .pool = view->pool};
     apr_array_header_t *groups;
     int i;
 
@@ -304,4 +360,63 @@ const scim_error *scim_render_record(scim_buffer *out, const scim_render *how, s
         return project(out, how, view, record, scratch_pool);
     }
     return splice(out, how, view, record, scratch_pool);
+}
+
+static void put_elements(scim_buffer *out, const char *name, const json_t *elements, bool begun,
+                         apr_pool_t *pool)
+{
+    const json_t *element;
+    apr_size_t i;
+
+    json_array_foreach (elements, i, element) {
+        apr_size_t len;
+        const char *text = scim_json_write(element, &len, pool);
+
+        scim_buffer_puts(out, ",");
+        if (!begun && !i) {
+            scim_buffer_string(out, name, strlen(name));
+            scim_buffer_puts(out, ":[");
+        }
+        scim_buffer_add(out, text, len);
+    }
+}
+
+/* Projected is a group that has this slice for its members. */
+static const scim_error *put_projected(scim_buffer *out, bool *begun, const scim_render *how,
+                                       scim_view *view, const scim_resource_type *type,
+                                       const scim_id *group, scim_member_slice *slice,
+                                       apr_uint64_t count, apr_pool_t *pool)
+{
+    scim_buffer *text = scim_buffer_make(1024, pool);
+    const json_t *elements;
+    bool own = false;
+    json_t *json;
+
+    scim_buffer_puts(text, "{\"id\":");
+    put_id(text, group);
+    SCIM_ERR(put_slice(text, &own, how, view, type->members, group, slice, count));
+    scim_buffer_puts(text, own ? "]}" : "}");
+    json = scim_json_read_own(text->data, text->len, pool);
+    json = json ? scim_projection_apply(how->projection, json, type, pool) : NULL;
+    elements = json_object_get(json, type->members->name);
+    put_elements(out, type->members->name, elements, *begun, pool);
+    *begun = *begun || json_array_size(elements);
+    return NULL;
+}
+
+const scim_error *scim_render_members(scim_buffer *out, const scim_render *how, scim_view *view,
+                                      const scim_resource_type *type, const scim_id *group,
+                                      scim_member_slice *slice, apr_uint64_t count,
+                                      apr_pool_t *scratch_pool)
+{
+    if (how->projection) {
+        SCIM_ERR(put_projected(out, &slice->open, how, view, type, group, slice, count,
+                               scratch_pool));
+    } else {
+        SCIM_ERR(put_slice(out, &slice->open, how, view, type->members, group, slice, count));
+    }
+    if (slice->open && !slice->more) {
+        scim_buffer_puts(out, "]");
+    }
+    return NULL;
 }

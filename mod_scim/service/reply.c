@@ -98,9 +98,11 @@ const scim_error *scim_reply_record(scim_reply *reply, const scim_call *call,
 {
     scim_buffer *body = scim_buffer_make(record->json_len + 1024, pool);
 
-    SCIM_ERR(scim_render_record(body, how, view, record, pool));
+    SCIM_ERR(scim_stream_members(&reply->stream, call, how, view, record, pool));
+    SCIM_ERR(scim_render_record(body, how, reply->stream ? NULL : view, record, pool));
     reply->body = body->data;
-    reply->body_len = body->len;
+    /* The members go in front of the bracket that ends the resource. */
+    reply->body_len = reply->stream ? body->len - 1 : body->len;
     reply->etag = scim_etag_make(record->version, pool);
     reply->location = scim_render_location(call->base_url, record->type, &record->id, pool);
     reply->content_location = reply->location;

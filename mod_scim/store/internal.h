@@ -125,6 +125,18 @@ void counter_key_group(scim_key *key, const scim_tenant *tenant, store_counter w
 /* A counter that is not there is 0. */
 scim_kv_rc counter_read(apr_int64_t *out, scim_kv_txn *txn, const scim_key *key);
 
+/* anchor.c */
+/* Counts a new resource, or one that goes. */
+scim_kv_rc anchor_add(scim_kv_txn *txn, const scim_tenant *tenant, const type_def *type,
+                      const scim_id *id);
+scim_kv_rc anchor_remove(scim_kv_txn *txn, const scim_tenant *tenant, const type_def *type,
+                         const scim_id *id);
+/* The run that holds the resource at place wanted, from 0, of total: where it
+ * begins, and how many are before it.  False where the runs do not say. */
+bool anchor_find(scim_id *first, apr_uint64_t *before, scim_kv_txn *txn,
+                 const scim_tenant *tenant, const type_def *type, apr_uint64_t wanted,
+                 apr_uint64_t total);
+
 /* index.c: the rows that a resource's JSON has in tables u, i and f */
 typedef struct index_row {
     const index_def *def;
@@ -157,6 +169,8 @@ bool reference_may_lead_to(const scim_attribute *attribute, const scim_resource_
 scim_kv_rc reference_target(const type_def **out, const scim_view *view,
                             const scim_tenant *tenant, const index_def *def,
                             const scim_id *target);
+/* Whether json has any reference, so that resolving may change it. */
+bool reference_any(const scim_store *store, const scim_resource_type *type, const json_t *json);
 /* Gives each reference in json the $ref of its target, or none.  400
  * invalidValue for one that leads nowhere, unless that is allowed or before
  * (or NULL) has it too. */

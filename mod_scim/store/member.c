@@ -119,29 +119,64 @@ static bool decode(scim_edge *out, const scim_store *store, scim_slice key, scim
     return true;
 }
 
-const scim_error *scim_member_each(scim_view *view, const scim_tenant *tenant,
-                                   const scim_id *group, scim_edge_fn fn, void *baton)
+const scim_error *scim_member_some(scim_view *view, const scim_tenant *tenant,
+                                   const scim_id *group, const scim_id *behind,
+                                   apr_uint64_t count, scim_id *last, bool *more,
+                                   scim_edge_fn fn, void *baton)
 {
     scim_kv_cursor *cursor = scim_kv_cursor_open(view->txn);
-    scim_key from;
+    scim_key prefix, from;
     scim_slice key, value, id;
     scim_kv_rc rc;
 
-    member_prefix(&from, SCIM_TABLE_MEMBER, tenant, group);
+    member_prefix(&prefix, SCIM_TABLE_MEMBER, tenant, group);
+    from = prefix;
+    if (behind) {
+        scim_key_id(&from, behind);
+        scim_key_bytes(&from, "", 1);
+    }
+    *more = false;
     for (rc = scim_kv_seek(cursor, scim_key_slice(&from), &key, &value);
-         rc == SCIM_KV_OK && scim_key_has_prefix(key, &from, &id);
+         rc == SCIM_KV_OK && scim_key_has_prefix(key, &prefix, &id);
          rc = scim_kv_next(cursor, &key, &value)) {
         scim_edge edge;
 
+        if (!count--) {
+            *more = true;
+            break;
+        }
         if (!decode(&edge, view->store, key, id, value)) {
             return scim_store_error(view->pool, SCIM_KV_CORRUPT, "reading members");
         }
+        *last = edge.id;
         SCIM_ERR(fn(&edge, baton));
     }
     scim_kv_cursor_close(cursor);
     return rc == SCIM_KV_OK || rc == SCIM_KV_NOTFOUND
                ? NULL
                : scim_store_error(view->pool, rc, "reading members");
+}
+
+const scim_error *scim_member_each(scim_view *view, const scim_tenant *tenant,
+                                   const scim_id *group, scim_edge_fn fn, void *baton)
+{
+    scim_id last;
+    bool more;
+
+    return scim_member_some(view, tenant, group, NULL, APR_UINT64_MAX, &last, &more, fn, baton);
+}
+
+const scim_error *scim_member_count(apr_uint64_t *out, scim_view *view,
+                                    const scim_tenant *tenant, const scim_id *group)
+{
+    apr_int64_t count = 0;
+    scim_key key;
+    scim_kv_rc rc;
+
+    counter_key_group(&key, tenant, COUNTER_MEMBERS, group);
+    rc = counter_read(&count, view->txn, &key);
+    *out = (apr_uint64_t)count;
+    return scim_store_error(view->pool, rc, "counting members");
 }
 
 scim_kv_rc member_has(bool *out, scim_kv_txn *txn, const scim_tenant *tenant,
@@ -163,19 +198,6 @@ bool scim_member_has(scim_view *view, const scim_tenant *tenant, const scim_id *
     bool has;
 
     return member_has(&has, view->txn, tenant, group, member) == SCIM_KV_OK && has;
-}
-
-const scim_error *scim_member_count(apr_uint64_t *out, scim_view *view,
-                                    const scim_tenant *tenant, const scim_id *group)
-{
-    apr_int64_t members;
-    scim_key key;
-
-    counter_key_group(&key, tenant, COUNTER_MEMBERS, group);
-    SCIM_ERR(scim_store_error(view->pool, counter_read(&members, view->txn, &key),
-                              "counting members"));
-    *out = (apr_uint64_t)members;
-    return NULL;
 }
 
 typedef struct group_walk {

@@ -12,6 +12,7 @@
 
 #include "scim/etag.h"
 #include "scim/json.h"
+#include "scim/needle.h"
 #include "scim/text.h"
 #include "scim/time.h"
 
@@ -55,6 +56,7 @@ typedef struct search {
     apr_uint64_t shown;
     apr_uint64_t read;           /* records looked into so far */
     bool exact;                  /* candidates need no evaluation */
+    scim_needle needle;          /* that a match has in its bytes; or none */
     bool done;                   /* the page is full, and what stands behind it is known */
     apr_array_header_t *entries; /* of a sort, else NULL */
     bool meta;                   /* the filter, or the sort, looks at meta */
@@ -550,6 +552,29 @@ static const scim_error *take(search *s, const scim_id *id, const record_head *h
     return NULL;
 }
 
+/* Whether a record matches; *subject is made where a sort needs it. */
+static const scim_error *look_into(bool *matches, const json_t **subject, search *s,
+                                   const scim_id *id, const record_head *head)
+{
+    scim_needle_verdict verdict = SCIM_NEEDLE_UNSURE;
+    scim_record record;
+
+    if (s->view->store->scan_limit && ++s->read > s->view->store->scan_limit) {
+        return too_many(s);
+    }
+    if (s->needle.len && !scim_needle_test(&s->needle, head->json, head->json_len)) {
+        verdict = SCIM_NEEDLE_NO;
+    } else if (!s->exact && !s->entries) {
+        verdict = scim_needle_judge(s->part->filter, head->json, head->json_len);
+    }
+    if (verdict != SCIM_NEEDLE_UNSURE) {
+        *matches = verdict == SCIM_NEEDLE_YES;
+        return NULL;
+    }
+    SCIM_ERR(fill(&record, s, s->type, id, head));
+    return judge(matches, s, &record, subject);
+}
+
 /* One candidate with its record's bytes. */
 static const scim_error *consider(search *s, const scim_id *id, const record_head *head)
 {
@@ -557,13 +582,7 @@ static const scim_error *consider(search *s, const scim_id *id, const record_hea
     bool matches = true;
 
     if (!s->exact || s->entries) {
-        scim_record record;
-
-        if (s->view->store->scan_limit && ++s->read > s->view->store->scan_limit) {
-            return too_many(s);
-        }
-        SCIM_ERR(fill(&record, s, s->type, id, head));
-        SCIM_ERR(judge(&matches, s, &record, &subject));
+        SCIM_ERR(look_into(&matches, &subject, s, id, head));
     }
     if (!matches) {
         return NULL;
@@ -625,25 +644,18 @@ static const scim_error *decode_record(search *s, scim_slice key, scim_slice res
     return consider(s, &id, &head);
 }
 
-/* The records of the type, from behind a cursor where there is one, but for
- * so many at the beginning, and at most limit of them. */
-static const scim_error *walk_records(search *s, apr_uint64_t skip, apr_uint64_t limit)
+/* The records of the type from a key on, but for so many at the beginning, and
+ * at most limit of them. */
+static const scim_error *walk_from(search *s, const scim_key *from, apr_uint64_t skip,
+                                   apr_uint64_t limit)
 {
     scim_kv_cursor *cursor = scim_kv_cursor_open(s->view->txn);
-    const scim_position *after = resume_at(s);
-    scim_key prefix, from;
+    scim_key prefix;
     scim_slice key, value, rest;
     scim_kv_rc rc;
 
     record_prefix(&prefix, s->tenant, s->type);
-    from = prefix;
-    if (after) {
-        static const unsigned char behind = 0;
-
-        scim_key_id(&from, &after->id);
-        scim_key_bytes(&from, &behind, 1);
-    }
-    for (rc = scim_kv_seek(cursor, scim_key_slice(&from), &key, &value);
+    for (rc = scim_kv_seek(cursor, scim_key_slice(from), &key, &value);
          rc == SCIM_KV_OK && limit && !s->done && scim_key_has_prefix(key, &prefix, &rest);
          rc = scim_kv_next(cursor, &key, &value)) {
         if (skip) {
@@ -655,6 +667,36 @@ static const scim_error *walk_records(search *s, apr_uint64_t skip, apr_uint64_t
     }
     return scim_store_error(s->view->pool, rc == SCIM_KV_NOTFOUND ? SCIM_KV_OK : rc,
                             "reading resources");
+}
+
+/* All of them, from behind a cursor where there is one. */
+static const scim_error *walk_records(search *s)
+{
+    const scim_position *after = resume_at(s);
+    scim_key from;
+
+    record_prefix(&from, s->tenant, s->type);
+    if (after) {
+        scim_key_id(&from, &after->id);
+        scim_key_bytes(&from, "", 1);
+    }
+    return walk_from(s, &from, 0, APR_UINT64_MAX);
+}
+
+/* Those behind the first skip of count. */
+static const scim_error *walk_behind(search *s, apr_uint64_t skip, apr_uint64_t count,
+                                     apr_uint64_t limit)
+{
+    apr_uint64_t before;
+    scim_key from;
+    scim_id first;
+
+    record_prefix(&from, s->tenant, s->type);
+    if (skip && anchor_find(&first, &before, s->view->txn, s->tenant, s->type, skip, count)) {
+        scim_key_id(&from, &first);
+        skip -= before;
+    }
+    return walk_from(s, &from, skip, limit);
 }
 
 /* How many resources a type has, without a walk. */
@@ -680,7 +722,7 @@ static const scim_error *list_page(search *s)
     SCIM_ERR(count_type(&count, s, s->type));
     if (skip < count && s->shown < s->query->count) {
         s->total = before + skip;
-        SCIM_ERR(walk_records(s, skip, s->query->count - s->shown));
+        SCIM_ERR(walk_behind(s, skip, count, s->query->count - s->shown));
     }
     s->total = before + count;
     return NULL;
@@ -788,14 +830,15 @@ static const scim_error *walk_part(search *s)
     apr_uint64_t best = APR_UINT64_MAX;
 
     s->exact = !filter;
+    s->needle.len = 0;
     s->meta = looks_at_meta(s->part);
     if (!filter) {
-        return s->entries || s->query->by_cursor ? walk_records(s, 0, APR_UINT64_MAX)
-                                                 : list_page(s);
+        return s->entries || s->query->by_cursor ? walk_records(s) : list_page(s);
     }
+    scim_needle_find(&s->needle, filter);
     plan(&from, &best, s, filter);
     if (from.kind == SOURCE_SCAN) {
-        return walk_records(s, 0, APR_UINT64_MAX);
+        return walk_records(s);
     }
     s->exact = from.exact && filter->kind != SCIM_FILTER_AND;
     return walk_source(s, &from);

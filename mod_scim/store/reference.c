@@ -131,6 +131,21 @@ static const scim_error *resolve(const resolving *r, const index_def *def, json_
     return NULL;
 }
 
+bool reference_any(const scim_store *store, const scim_resource_type *type, const json_t *json)
+{
+    int i;
+
+    for (i = 0; i < store->indexes_count; i++) {
+        const index_def *def = &store->indexes[i];
+
+        if (def->kind == INDEX_REFERENCE && def->type == type &&
+            json_object_get(holder_of(json, def), def->path.attribute->name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 const scim_error *reference_resolve(scim_view *view, const scim_tenant *tenant,
                                     const scim_resource_type *type, json_t *json,
                                     const json_t *before, bool allowed)

@@ -232,9 +232,13 @@ static const scim_error *plan_secret(mutation *m, scim_view *view, const scim_dr
 
 static const scim_error *prepare_create(mutation *m, scim_view *view)
 {
-    json_t *json = scim_json_adopt(json_deep_copy(m->draft->json), m->pool);
+    json_t *json = m->draft->json;
 
-    SCIM_ERR(reference_resolve(view, m->tenant, m->type->type, json, NULL, loose(m)));
+    /* Each try resolves what was sent, not what the try before made of it. */
+    if (reference_any(m->store, m->type->type, json)) {
+        json = scim_json_adopt(json_deep_copy(json), m->pool);
+        SCIM_ERR(reference_resolve(view, m->tenant, m->type->type, json, NULL, loose(m)));
+    }
     SCIM_ERR(plan_draft(m, view, WRITE_CREATE, NULL, NULL, json));
     SCIM_ERR(plan_secret(m, view, m->draft, NULL));
     return plan_members(m, view, m->draft, m->promised);
@@ -834,6 +838,11 @@ static scim_kv_rc write_plan(mutation *m, scim_kv_txn *txn, const record_plan *p
     if (rc == SCIM_KV_OK && plan->kind != WRITE_CHANGE) {
         counter_key_type(&key, m->tenant, plan->type);
         rc = scim_kv_add(txn, scim_key_slice(&key), plan->kind == WRITE_CREATE ? 1 : -1, NULL);
+    }
+    if (rc == SCIM_KV_OK && plan->kind == WRITE_CREATE) {
+        rc = anchor_add(txn, m->tenant, plan->type, id);
+    } else if (rc == SCIM_KV_OK && plan->kind == WRITE_REMOVE) {
+        rc = anchor_remove(txn, m->tenant, plan->type, id);
     }
     return rc;
 }

@@ -106,6 +106,8 @@ static const char *table_name(unsigned char table)
         return "refers";
     case SCIM_TABLE_COUNTER:
         return "counter";
+    case SCIM_TABLE_ANCHOR:
+        return "anchor";
     case SCIM_TABLE_PENDING:
         return "pending";
     default:
@@ -945,6 +947,59 @@ static scim_kv_rc check_counter(verifying *v, const row *r)
     return check_group_counter(v, r);
 }
 
+/* Anchors */
+
+#define ANCHOR_LEN (BODY_AT + 2 + ID_LEN)
+
+/* The resources of a run: those from the id of its row to that of the next. */
+static scim_kv_rc count_run(apr_int64_t *out, const verifying *v, const row *r)
+{
+    scim_kv_cursor *cursor = scim_kv_cursor_open(v->view.txn);
+    scim_key prefix, next, from;
+    scim_slice key;
+    scim_kv_rc rc;
+
+    prefix.len = next.len = from.len = 0;
+    scim_key_bytes(&next, r->at, ANCHOR_LEN);
+    scim_key_bytes(&next, "", 1);
+    scim_key_bytes(&prefix, r->at, ANCHOR_LEN - ID_LEN);
+    rc = scim_kv_seek(cursor, scim_key_slice(&next), &key, NULL);
+    next.len = 0;
+    if (rc == SCIM_KV_OK && scim_key_has_prefix(key, &prefix, NULL)) {
+        scim_key_bytes(&next, key.data, key.len);
+    }
+    prefix.bytes[0] = SCIM_TABLE_RESOURCE;
+    next.bytes[0] = SCIM_TABLE_RESOURCE;
+    scim_key_bytes(&from, r->at, ANCHOR_LEN);
+    from.bytes[0] = SCIM_TABLE_RESOURCE;
+    *out = 0;
+    for (rc = scim_kv_seek(cursor, scim_key_slice(&from), &key, NULL);
+         rc == SCIM_KV_OK && scim_key_has_prefix(key, &prefix, NULL) &&
+         (!next.len || memcmp(key.data, next.bytes, key.len) < 0);
+         rc = scim_kv_next(cursor, &key, NULL)) {
+        ++*out;
+    }
+    scim_kv_cursor_close(cursor);
+    return rc == SCIM_KV_NOTFOUND ? SCIM_KV_OK : rc;
+}
+
+static scim_kv_rc check_anchor(verifying *v, const row *r)
+{
+    apr_int64_t said, counted;
+    scim_kv_rc rc;
+
+    if (r->key.len != ANCHOR_LEN || r->value.len != 8) {
+        find_fault(v, r, r->key.len != ANCHOR_LEN ? bad_key : bad_value, NULL, NULL);
+        return SCIM_KV_OK;
+    }
+    said = scim_kv_counter(r->value);
+    rc = count_run(&counted, v, r);
+    if (rc == SCIM_KV_OK && said != counted) {
+        find_fault(v, r, count_fault(v, said, counted).what, NULL, r->at + ANCHOR_LEN - ID_LEN);
+    }
+    return rc;
+}
+
 /* Tables that belong to no tenant */
 
 static scim_kv_rc check_tenant(verifying *v, const row *r)
@@ -1068,6 +1123,8 @@ static check_fn check_of_tenants(unsigned char table)
         return check_member_of;
     case SCIM_TABLE_COUNTER:
         return check_counter;
+    case SCIM_TABLE_ANCHOR:
+        return check_anchor;
     case SCIM_TABLE_PENDING:
         return check_pending;
     default:
@@ -1268,9 +1325,9 @@ static const scim_error *compare_tallies(verifying *v)
 static const scim_error *walk_tenant(verifying *v, const scim_tenant *tenant)
 {
     static const scim_table tables[] = {
-        SCIM_TABLE_COUNTER, SCIM_TABLE_REFERS,    SCIM_TABLE_INDEX,
-        SCIM_TABLE_MEMBER,  SCIM_TABLE_MEMBER_OF, SCIM_TABLE_SECRET,
-        SCIM_TABLE_PENDING, SCIM_TABLE_RESOURCE,  SCIM_TABLE_UNIQUE};
+        SCIM_TABLE_ANCHOR,   SCIM_TABLE_COUNTER,   SCIM_TABLE_REFERS, SCIM_TABLE_INDEX,
+        SCIM_TABLE_MEMBER,   SCIM_TABLE_MEMBER_OF, SCIM_TABLE_SECRET, SCIM_TABLE_PENDING,
+        SCIM_TABLE_RESOURCE, SCIM_TABLE_UNIQUE};
     apr_size_t i;
 
     scim_key_begin(&v->prefix, SCIM_TABLE_TOKEN);

@@ -148,6 +148,80 @@ static void test_pages(void **state)
 
 /* Particular filters */
 
+enum { MANY = 2600 };
+
+static scim_id *make_many(void)
+{
+    scim_id *all = apr_palloc(fix.pool, MANY * sizeof(*all));
+    int i;
+
+    for (i = 0; i < MANY; i++) {
+        scim_change change;
+
+        assert_no_error(post(&change, "User", fmt("{'userName':'u%d'}", i)));
+        all[i] = change.record.id;
+    }
+    return all;
+}
+
+/* Deletes those that which() names, keeps the others in front, and returns how
+ * many they are. */
+static int thin_out(scim_id *all, int count, bool (*which)(int place))
+{
+    int i, kept = 0;
+
+    for (i = 0; i < count; i++) {
+        if (which(i)) {
+            assert_no_error(del("User", &all[i]));
+        } else {
+            all[kept++] = all[i];
+        }
+    }
+    return kept;
+}
+
+static bool in_the_middle(int place)
+{
+    return place >= 900 && place < 2100;
+}
+
+static bool every_third(int place)
+{
+    return place % 3 == 1;
+}
+
+static bool whatever_is_there(int place)
+{
+    return true;
+}
+
+static void assert_deep_pages(const scim_id *all, int count)
+{
+    int start;
+
+    for (start = 1; start <= count + 40; start += 37) {
+        assert_page(NULL, all, (apr_uint64_t)count, (apr_uint64_t)start, 3);
+    }
+    invariants();
+}
+
+/* Far enough for the runs that resources are counted in. */
+static void test_deep_pages(void **state)
+{
+    scim_id *all = make_many();
+    int count = MANY;
+
+    assert_deep_pages(all, count);
+    count = thin_out(all, count, in_the_middle);
+    assert_deep_pages(all, count);
+    count = thin_out(all, count, every_third);
+    assert_deep_pages(all, count);
+    count = thin_out(all, count, whatever_is_there);
+    assert_int_equal(count, 0);
+    assert_deep_pages(all, count);
+    must_post("User", "{'userName':'u1'}");
+}
+
 static void test_ids(void **state)
 {
     scim_id a = new_user("a"), b = new_user("b"), group = new_group("staff", "");
@@ -863,6 +937,7 @@ int main(void)
 {
     static const store_test table[] = {
         {"C-110 C-111 C-112 C-114 C-115 pages of all and of some", test_pages, BOTH},
+        {"C-110 C-113 pages far behind", test_deep_pages, BOTH},
         {"C-100 C-101 filters on id", test_ids, BOTH},
         {"C-107 C-214 filters on members and groups", test_edges, BOTH},
         {"C-100 filters on meta", test_meta, BOTH},

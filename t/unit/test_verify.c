@@ -560,6 +560,29 @@ static void counter_unknown(void)
     set_counter(counter_key_of('X', &world.staff), 3);
 }
 
+static bytes anchor_key_of(const char *type, const scim_id *first)
+{
+    bytes key = record_key_of(type, first);
+
+    key.at[0] = 'a';
+    return key;
+}
+
+static void run_miscounted(void)
+{
+    set_counter(anchor_key_of("User", &world.bob), 5);
+}
+
+static void run_divided(void)
+{
+    set_counter(anchor_key_of("User", &world.alice), 1);
+}
+
+static void run_cut(void)
+{
+    write_row(anchor_key_of("User", &world.bob), "1", 1, false);
+}
+
 static void brake_altered(void)
 {
     bytes key = key_of('c', fix.tenant.number);
@@ -702,6 +725,7 @@ static const struct {
     {"a user is marked with another name", record_display_wrong,
      "resource acme User alice: it is marked with another name than its JSON says\n"},
     {"a user is gone", record_gone,
+     "anchor acme bob: it says 2, and there are 1\n"
      "counter acme User: it says 2, and there are 1\n"
      "index acme User alice emails.value: it leads to a resource that is not there\n"
      "index acme User alice externalId: it leads to a resource that is not there\n"
@@ -714,6 +738,7 @@ static const struct {
      "counter acme: it says 0, and there are 1\n"
      "resource acme bob: its type has a number that no type has\n"},
     {"a group is gone", group_gone,
+     "anchor acme staff: it says 2, and there are 1\n"
      "counter acme Group: it says 2, and there are 1\n"
      "counter acme staff: the group that it counts for is not there\n"
      "counter acme staff: the group that it counts for is not there\n"
@@ -722,6 +747,7 @@ static const struct {
      "member acme staff: the group of these members is not there\n"
      "member acme staff: the member is not there\n"},
     {"a group is gone that has members to follow it", group_pending,
+     "anchor acme staff: it says 2, and there are 1\n"
      "counter acme Group: it says 2, and there are 1\n"
      "counter acme staff: the group that it counts for is not there\n"
      "counter acme staff: the group that it counts for is not there\n"
@@ -788,6 +814,9 @@ static const struct {
      "counter acme thing: the group that it counts for is not there\n"},
     {"a counter is cut", counter_cut, "counter acme staff: " NOT_READ},
     {"a counter of nothing", counter_unknown, "counter acme: " NO_KEY},
+    {"a run is counted wrong", run_miscounted, "anchor acme bob: it says 5, and there are 2\n"},
+    {"a run in another", run_divided, "anchor acme bob: it says 2, and there are 1\n"},
+    {"a run is cut", run_cut, "anchor acme: " NOT_READ},
     {"a brake is altered", brake_altered, "counter acme: " WAS_ALTERED},
     {"a password is altered", secret_altered, "secret acme User alice: " WAS_ALTERED},
     {"a password of another version", secret_unreadable, "secret acme User alice: " NOT_READ},
@@ -803,7 +832,7 @@ static const struct {
     {"a tenant is altered", tenant_altered, "tenant beta: " WAS_ALTERED},
     {"a tenant is cut", tenant_unreadable, "tenant beta: " NOT_READ},
     {"a tenant is gone", tenant_gone,
-     "counter number 1: it belongs to a tenant that is not there, as others may\n"
+     "anchor number 1: it belongs to a tenant that is not there, as others may\n"
      "token acme HINT: its tenant is not there\n"},
     {"two tenants of one number", tenant_twice,
      "tenant zeta: it has the number of tenant acme\n"},

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Anchors: the resources of a type in runs, each with the number of those that
+ * are still there, so that the n-th is found without walking over the n before
+ * it.  New resources go to the last run, their ids being later than all.
+ */
+#include <string.h>
+
+#include "internal.h"
+
+/* Half a run is walked on the average, and one row for each run before it. */
+#define RUN 1024
+
+static void anchor_prefix(scim_key *key, const scim_tenant *tenant, const type_def *type)
+{
+    scim_key_begin(key, SCIM_TABLE_ANCHOR);
+    scim_key_u32(key, tenant->number);
+    scim_key_u16(key, type->number);
+}
+
+static void anchor_key(scim_key *key, const scim_tenant *tenant, const type_def *type,
+                       const scim_id *first)
+{
+    anchor_prefix(key, tenant, type);
+    scim_key_id(key, first);
+}
+
+/* One row: its key's id, its count. */
+typedef struct anchor {
+    scim_id first;
+    apr_int64_t count;
+} anchor;
+
+static bool decode(anchor *out, const scim_key *prefix, scim_slice key, scim_slice value)
+{
+    scim_slice rest;
+
+    if (!scim_key_has_prefix(key, prefix, &rest) || rest.len != sizeof(out->first.bytes)) {
+        return false;
+    }
+    memcpy(out->first.bytes, rest.data, rest.len);
+    out->count = scim_kv_counter(value);
+    return true;
+}
+
+/* The last run that begins at or before at; NOTFOUND where there is none. */
+static scim_kv_rc run_before(anchor *out, scim_kv_txn *txn, const scim_tenant *tenant,
+                             const type_def *type, const scim_id *at)
+{
+    scim_kv_cursor *cursor = scim_kv_cursor_open(txn);
+    scim_key prefix, behind;
+    scim_slice key, value;
+    scim_kv_rc rc;
+
+    anchor_prefix(&prefix, tenant, type);
+    anchor_key(&behind, tenant, type, at);
+    scim_key_bytes(&behind, "", 1);
+    rc = scim_kv_seek(cursor, scim_key_slice(&behind), &key, &value);
+    if (rc == SCIM_KV_OK || rc == SCIM_KV_NOTFOUND) {
+        rc = scim_kv_prev(cursor, &key, &value);
+    }
+    if (rc == SCIM_KV_OK && !decode(out, &prefix, key, value)) {
+        rc = SCIM_KV_NOTFOUND;
+    }
+    scim_kv_cursor_close(cursor);
+    return rc;
+}
+
+/* Whether no resource of the type comes behind id: of a Bulk job, one may. */
+static bool is_last(scim_kv_txn *txn, const scim_tenant *tenant, const type_def *type,
+                    const scim_id *id)
+{
+    scim_kv_cursor *cursor = scim_kv_cursor_open(txn);
+    scim_key prefix, behind;
+    scim_slice key, rest;
+    scim_kv_rc rc;
+
+    record_prefix(&prefix, tenant, type);
+    record_key(&behind, tenant, type, id);
+    scim_key_bytes(&behind, "", 1);
+    rc = scim_kv_seek(cursor, scim_key_slice(&behind), &key, NULL);
+    scim_kv_cursor_close(cursor);
+    return rc != SCIM_KV_OK || !scim_key_has_prefix(key, &prefix, &rest);
+}
+
+/* A full run is followed by another only at the end: what comes in between
+ * belongs to the run that is there. */
+scim_kv_rc anchor_add(scim_kv_txn *txn, const scim_tenant *tenant, const type_def *type,
+                      const scim_id *id)
+{
+    anchor run;
+    scim_key key;
+    scim_kv_rc rc = run_before(&run, txn, tenant, type, id);
+    bool begins = rc == SCIM_KV_NOTFOUND;
+
+    if (rc != SCIM_KV_OK && rc != SCIM_KV_NOTFOUND) {
+        return rc;
+    }
+    begins = begins || (run.count >= RUN && is_last(txn, tenant, type, id));
+    anchor_key(&key, tenant, type, begins ? id : &run.first);
+    return scim_kv_add(txn, scim_key_slice(&key), 1, NULL);
+}
+
+scim_kv_rc anchor_remove(scim_kv_txn *txn, const scim_tenant *tenant, const type_def *type,
+                         const scim_id *id)
+{
+    anchor run;
+    apr_int64_t left;
+    scim_key key;
+    scim_kv_rc rc = run_before(&run, txn, tenant, type, id);
+
+    if (rc != SCIM_KV_OK) {
+        return rc == SCIM_KV_NOTFOUND ? SCIM_KV_OK : rc;
+    }
+    anchor_key(&key, tenant, type, &run.first);
+    rc = scim_kv_add(txn, scim_key_slice(&key), -1, &left);
+    return rc == SCIM_KV_OK && left <= 0 ? scim_kv_del(txn, scim_key_slice(&key)) : rc;
+}
+
+typedef struct anchor_walk {
+    scim_kv_cursor *cursor;
+    scim_key prefix;
+    apr_uint64_t before; /* resources before the run at hand */
+    anchor run;
+} anchor_walk;
+
+static bool walk_on(anchor_walk *w, apr_uint64_t wanted)
+{
+    scim_key from = w->prefix;
+    scim_slice key, value;
+    scim_kv_rc rc;
+
+    w->before = 0;
+    for (rc = scim_kv_seek(w->cursor, scim_key_slice(&from), &key, &value);
+         rc == SCIM_KV_OK && decode(&w->run, &w->prefix, key, value);
+         rc = scim_kv_next(w->cursor, &key, &value)) {
+        if (wanted < w->before + (apr_uint64_t)w->run.count) {
+            return true;
+        }
+        w->before += (apr_uint64_t)w->run.count;
+    }
+    return false;
+}
+
+static bool walk_back(anchor_walk *w, apr_uint64_t wanted, apr_uint64_t total)
+{
+    scim_key end = w->prefix;
+    scim_slice key, value;
+    scim_kv_rc rc;
+
+    scim_key_bytes(&end, "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff",
+                   17);
+    w->before = total;
+    rc = scim_kv_seek(w->cursor, scim_key_slice(&end), &key, &value);
+    if (rc != SCIM_KV_OK && rc != SCIM_KV_NOTFOUND) {
+        return false;
+    }
+    for (rc = scim_kv_prev(w->cursor, &key, &value);
+         rc == SCIM_KV_OK && decode(&w->run, &w->prefix, key, value) &&
+         (apr_uint64_t)w->run.count <= w->before;
+         rc = scim_kv_prev(w->cursor, &key, &value)) {
+        w->before -= (apr_uint64_t)w->run.count;
+        if (w->before <= wanted) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool anchor_find(scim_id *first, apr_uint64_t *before, scim_kv_txn *txn,
+                 const scim_tenant *tenant, const type_def *type, apr_uint64_t wanted,
+                 apr_uint64_t total)
+{
+    anchor_walk w = {.cursor = scim_kv_cursor_open(txn)};
+    bool found;
+
+    anchor_prefix(&w.prefix, tenant, type);
+    found = wanted < total / 2 ? walk_on(&w, wanted) : walk_back(&w, wanted, total);
+    scim_kv_cursor_close(w.cursor);
+    *first = w.run.first;
+    *before = w.before;
+    return found;
+}
