@@ -4,6 +4,7 @@
 #   make run        a SCIM endpoint on 127.0.0.1:8080 (PORT=, STATE=, CONF=)
 #   make check      every test (T=file..., SAN=address,undefined, VALGRIND=1)
 #   make conformance   public suites from PyPI against a real server
+#   make bench      how fast it is with a million users (N=, DURATION=, ROUNDS=, JSON=, PEERS=1)
 #   make install    DESTDIR=, LIBEXECDIR=, SBINDIR=, INCLUDEDIR=
 #   make format, make rules, make clean
 #
@@ -52,7 +53,7 @@ schemas := $(wildcard conf/schemas/*.json)
 obj = $(patsubst %.c,$(O)/%.o,$(1))
 units := $(patsubst t/unit/%.c,$(O)/t/unit/%.t,$(filter t/unit/test_%.c,$(unit_src)))
 
-.PHONY: all deps run check conformance install clean format rules tools
+.PHONY: all deps run check conformance bench install clean format rules tools
 .SECONDARY: $(units:.t=.o)
 all: $(O)/mod_scim.so $(O)/scimctl
 
@@ -115,6 +116,21 @@ conformance:
 	@$(MAKE) --no-print-directory -s all
 	@O=$(abspath $(O)) t/conformance/run
 
+bench_programs := $(addprefix $(O)/t/bench/,fill raw parse mod_bench.so)
+$(O)/t/bench/mod_bench.o: EXTRA = $(HTTPD_CFLAGS) -fvisibility=default
+
+$(O)/t/bench/mod_bench.so: $(O)/t/bench/mod_bench.o
+	$(CC) -shared $(CFLAGS) $(LDFLAGS) -o $@ $<
+
+$(O)/t/bench/%: $(O)/t/bench/%.o $(O)/libscim.a
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
+
+bench:
+	@t/lib/deps bench
+	@$(first_build)
+	@$(MAKE) --no-print-directory -s all $(bench_programs)
+	@O=$(abspath $(O)) t/bench/run
+
 LIBEXECDIR ?= $(shell $(APXS) -q LIBEXECDIR)
 INCLUDEDIR ?= $(shell $(APXS) -q INCLUDEDIR)
 SBINDIR ?= /usr/local/sbin
@@ -127,9 +143,9 @@ rules:
 	@t/guard/rules.t --print
 
 format:
-	clang-format -i $(lib_src) $(httpd_src) $(ctl_src) $(unit_src) $(wildcard include/*.h include/scim/*.h mod_scim/*/*.h t/unit/*.h t/example/*.c)
+	clang-format -i $(lib_src) $(httpd_src) $(ctl_src) $(unit_src) $(wildcard include/*.h include/scim/*.h mod_scim/*/*.h t/unit/*.h t/example/*.c t/bench/*.[ch])
 
 clean:
 	rm -rf build
 
--include $(wildcard $(O)/mod_scim/*/*.d $(O)/t/unit/*.d)
+-include $(wildcard $(O)/mod_scim/*/*.d $(O)/t/unit/*.d $(O)/t/bench/*.d)
