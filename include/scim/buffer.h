@@ -21,6 +21,9 @@ scim_buffer *scim_buffer_make(apr_size_t size, apr_pool_t *pool);
 void scim_buffer_add(scim_buffer *buffer, const void *data, apr_size_t len);
 void scim_buffer_puts(scim_buffer *buffer, const char *text);
 
+/* Room for len bytes behind what is there, counted in: the caller fills it. */
+char *scim_buffer_room(scim_buffer *buffer, apr_size_t len);
+
 /* The bytes for the caller to free(); the buffer is empty then. */
 char *scim_buffer_detach(scim_buffer *buffer);
 

@@ -58,6 +58,17 @@ void scim_buffer_add(scim_buffer *buffer, const void *data, apr_size_t len)
     buffer->data[buffer->len] = '\0';
 }
 
+char *scim_buffer_room(scim_buffer *buffer, apr_size_t len)
+{
+    char *room;
+
+    reserve(buffer, len);
+    room = buffer->data + buffer->len;
+    buffer->len += len;
+    room[len] = '\0';
+    return room;
+}
+
 void scim_buffer_puts(scim_buffer *buffer, const char *text)
 {
     scim_buffer_add(buffer, text, strlen(text));

@@ -102,43 +102,57 @@ static void begin_edge(edge_list *list)
     list->begun = true;
 }
 
-/* What another resource knows of it. */
-static void put_target(edge_list *list, const scim_edge *edge, const char *id)
+static char *put(char *at, const char *text, apr_size_t len)
 {
-    scim_buffer *out = list->out;
+    memcpy(at, text, len);
+    return at + len;
+}
+
+static const char value_key[] = "{\"value\":\"", display_key[] = ",\"display\":";
+
+/* value and $ref of a resource that is there, in one piece: a group of a million
+ * has this done a million times. */
+static void put_target(edge_list *list, const scim_edge *edge)
+{
+    char id[SCIM_ID_TEXT + 1], *at;
 
     if (edge->type != list->type) {
         learn_type(list, edge->type);
     }
-    scim_buffer_add(out, list->reference->data, list->reference->len);
-    scim_buffer_add(out, id, SCIM_ID_TEXT);
-    scim_buffer_add(out, "\"", 1);
+    at = scim_buffer_room(list->out, sizeof(value_key) - 1 + SCIM_ID_TEXT + 1 +
+                                         list->reference->len + SCIM_ID_TEXT + 1);
+    scim_id_format(&edge->id, id);
+    at = put(at, value_key, sizeof(value_key) - 1);
+    at = put(at, id, SCIM_ID_TEXT);
+    *at++ = '"';
+    at = put(at, list->reference->data, list->reference->len);
+    at = put(at, id, SCIM_ID_TEXT);
+    *at = '"';
 }
 
-/* Groups of a million have this done a million times: lengths are known, and
- * nothing goes through a pool. */
-static const scim_error *put_edge(const scim_edge *edge, void *baton)
+static void put_stranger(scim_buffer *out, const scim_edge *edge)
 {
-    static const char value[] = "{\"value\":", display[] = ",\"display\":";
-    edge_list *list = baton;
-    scim_buffer *out = list->out;
-    char id[SCIM_ID_TEXT + 1];
-
-    begin_edge(list);
-    scim_buffer_add(out, value, sizeof(value) - 1);
-    scim_id_format(&edge->id, id);
+    scim_buffer_add(out, value_key, sizeof(value_key) - 2);
     if (edge->text) {
         scim_buffer_string(out, edge->text, edge->text_len);
     } else {
-        scim_buffer_add(out, "\"", 1);
-        scim_buffer_add(out, id, SCIM_ID_TEXT);
-        scim_buffer_add(out, "\"", 1);
+        put_id(out, &edge->id);
     }
-    if (edge->type) {
-        put_target(list, edge, id);
+}
+
+static const scim_error *put_edge(const scim_edge *edge, void *baton)
+{
+    edge_list *list = baton;
+    scim_buffer *out = list->out;
+
+    begin_edge(list);
+    if (edge->type && !edge->text) {
+        put_target(list, edge);
+    } else {
+        put_stranger(out, edge);
     }
     if (edge->display) {
-        scim_buffer_add(out, display, sizeof(display) - 1);
+        scim_buffer_add(out, display_key, sizeof(display_key) - 1);
         scim_buffer_string(out, edge->display, edge->display_len);
     }
     if (list->membership) {

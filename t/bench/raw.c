@@ -119,8 +119,6 @@ static void create(writer *w, long users)
     put_index(w, 'i', w->external_id, text);
     snprintf(text, sizeof(text), "u%ld.raw%lld@mail.example.com", n, (long long)w->count);
     put_index(w, 'i', w->email, text);
-    snprintf(text, sizeof(text), "u%ld.raw%lld@home.example.com", n, (long long)w->count);
-    put_index(w, 'i', w->email, text);
     put_counters(w);
     must(mdb_txn_commit(w->txn), "mdb_txn_commit");
 }
