@@ -33,7 +33,13 @@ sub readers
 sub names_of_all
 {
     my ($server) = @_;
-    return sort map { $_->{userName} } @{ $server->get('/Users?count=1000&attributes=userName')->json->{Resources} };
+    my (@names, $page);
+    do {
+        $page = $server->get('/Users?count=1000&attributes=userName&startIndex=' . (@names + 1))->json;
+        push @names, map { $_->{userName} } @{ $page->{Resources} };
+    } while @{ $page->{Resources} };
+    is(scalar @names, $page->{totalResults}, 'C-114 all of them are read');
+    return sort @names;
 }
 
 # --- graceful restart --------------------------------------------------------
