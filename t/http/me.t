@@ -10,7 +10,6 @@ use MIME::Base64 qw(encode_base64);
 use Scim::Body;
 use Scim::Httpd;
 use Test::More;
-use Time::HiRes qw(sleep);
 
 my %password = (anna => 'a-pw', bob => 'b-pw', gone => 'g-pw', nobody => 'n-pw', 'O"x' => 'o-pw');
 
@@ -111,20 +110,9 @@ subtest 'C-265 a token is no person' => sub {
     is_error($s->get('/Me', authorization => undef), 401, undef, 'without one');
 };
 
-# Whether the access log has such a line: it is written once the answer is sent.
-sub logged
-{
-    my ($pattern) = @_;
-    for (1 .. 500) {
-        return 1 if grep { $_ =~ $pattern } $s->access_log;
-        sleep 0.01;
-    }
-    return 0;
-}
-
 subtest 'notes' => sub {
     $s->get($s->url('/all/Me'), as('anna'));
-    ok(logged(qr/op=me\.get id=\Q$anna->{id}\E /), 'the operation, and the id');
+    ok($s->wait_access(qr/op=me\.get id=\Q$anna->{id}\E /), 'the operation, and the id');
 };
 
 # httpd tells of passwords that are wrong.

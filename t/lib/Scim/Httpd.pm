@@ -84,6 +84,7 @@ that got no answer has status 599 and says why in content.
                               output of httpd -t, without a server
     error_log, access_log     the lines so far
     wait_log($re, $seconds)   waits for a line of the error log
+    wait_access($re, $seconds)  ... of the access log, written once the answer is sent
     expect_log($re)           declares a line at level warn or above that must come
     allow_log($re)            ... that may come
     log_clean                 stops the server; the test that nothing else came:
@@ -789,13 +790,27 @@ sub access_log
 sub wait_log
 {
     my ($self, $pattern, $seconds) = @_;
+    return _wait_line(sub { $self->error_log }, $pattern, $seconds);
+}
+
+sub wait_access
+{
+    my ($self, $pattern, $seconds) = @_;
+    return _wait_line(sub { $self->access_log }, $pattern, $seconds);
+}
+
+# The first line that matches, or undef: in a list, too, so that a test that was
+# given nothing has nothing in its place.
+sub _wait_line
+{
+    my ($lines, $pattern, $seconds) = @_;
     my $until = time + ($seconds // 10);
-    do {
-        my ($line) = grep { $_ =~ $pattern } $self->error_log;
-        return $line if defined $line;
-        sleep 0.02;
-    } while (time < $until);
-    return;
+    my $found;
+    while (!defined $found && time < $until) {
+        ($found) = grep { $_ =~ $pattern } $lines->();
+        sleep 0.02 if !defined $found;
+    }
+    return $found;
 }
 
 sub expect_log
