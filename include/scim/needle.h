@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Needles: a test on the bytes of a stored resource that spares most of the
- * parsing of a scan.  It never says no to a resource that matches; those it
- * says yes to are parsed and judged (scim/filter.h) like all others.
+ * Needles: what the bytes of a stored resource say about a filter, so that a
+ * scan need not parse most of what it reads.  Where the bytes leave a doubt, the
+ * resource is parsed and judged by scim_filter_match (scim/filter.h), which says
+ * the same of those that are not.
  */
 #ifndef SCIM_NEEDLE_H
 #define SCIM_NEEDLE_H

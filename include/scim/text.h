@@ -30,6 +30,9 @@ const char *scim_text_prepare_opaque(const char *text, apr_size_t len, apr_size_
 
 bool scim_text_is_utf8(const char *text, apr_size_t len);
 
+/* Whether text has nothing but ASCII. */
+bool scim_text_is_ascii(const char *text, apr_size_t len);
+
 /* Whether text has a control character (C0, DEL, C1), a bidirectional
  * override or isolate, or a byte that is not UTF-8: what a userName must not
  * have (RFC 8265 section 3.3). */

@@ -13,6 +13,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "scim/text.h"
+
 #define STEP 16
 
 typedef unsigned char lane __attribute__((vector_size(STEP), aligned(1), may_alias));
@@ -125,12 +127,12 @@ static char lower(char c)
     return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
 }
 
-static bool stands_at(const scim_needle *needle, const char *at)
+static bool same_text(const char *text, const char *wanted, apr_size_t len, bool exact)
 {
     apr_size_t i;
 
-    for (i = 0; i < needle->len; i++) {
-        if (lower(at[i]) != lower(needle->text[i])) {
+    for (i = 0; i < len; i++) {
+        if (exact ? text[i] != wanted[i] : lower(text[i]) != lower(wanted[i])) {
             return false;
         }
     }
@@ -142,27 +144,11 @@ static bool stands_within(const scim_needle *needle, const char *at, apr_size_t 
     apr_size_t i;
 
     for (i = 0; i < places; i++) {
-        if (stands_at(needle, at + i)) {
+        if (same_text(at + i, needle->text, needle->len, false)) {
             return true;
         }
     }
     return false;
-}
-
-/* What is not ASCII has its highest bit set. */
-static bool is_ascii(const char *text, apr_size_t len)
-{
-    lane all = {0};
-    unsigned char rest = 0;
-    apr_size_t i;
-
-    for (i = 0; i + STEP <= len; i += STEP) {
-        all |= *(const lane *)(text + i);
-    }
-    for (; i < len; i++) {
-        rest |= (unsigned char)text[i];
-    }
-    return !any(all & spread((char)0x80)) && rest < 0x80;
 }
 
 /* Setting the bit that lower case has makes of some characters others, too:
@@ -188,7 +174,7 @@ static bool holds(const scim_needle *needle, const char *text, apr_size_t len)
 
 bool scim_needle_test(const scim_needle *needle, const char *json, apr_size_t len)
 {
-    return (len >= needle->len && holds(needle, json, len)) || !is_ascii(json, len);
+    return (len >= needle->len && holds(needle, json, len)) || !scim_text_is_ascii(json, len);
 }
 
 /* Judging */
@@ -200,7 +186,7 @@ static bool is_one_comparison(const scim_filter *filter)
     return filter->kind == SCIM_FILTER_COMPARE && asks_for_text(filter) && !filter->path.sub &&
            !filter->path.extension && !attribute->parent && !attribute->multi_valued &&
            attribute->role != SCIM_ROLE_SCHEMAS &&
-           is_ascii(filter->value.prepared, filter->value.prepared_len);
+           scim_text_is_ascii(filter->value.prepared, filter->value.prepared_len);
 }
 
 /* Behind the string that begins at at, its quote; NULL where it does not end.
@@ -241,18 +227,6 @@ static const char *find_member(const char *json, const char *end, const char *na
         }
     }
     return NULL;
-}
-
-static bool same_text(const char *text, const char *wanted, apr_size_t len, bool exact)
-{
-    apr_size_t i;
-
-    for (i = 0; i < len; i++) {
-        if (exact ? text[i] != wanted[i] : lower(text[i]) != wanted[i]) {
-            return false;
-        }
-    }
-    return true;
 }
 
 static bool holds_text(const char *text, apr_size_t len, const char *wanted,
@@ -301,7 +275,7 @@ scim_needle_verdict scim_needle_judge(const scim_filter *filter, const char *jso
         return SCIM_NEEDLE_NO;
     }
     behind = *value == '"' ? behind_string(value, end, &plain) : NULL;
-    if (!behind || !plain || !is_ascii(value, (apr_size_t)(behind - value))) {
+    if (!behind || !plain || !scim_text_is_ascii(value, (apr_size_t)(behind - value))) {
         return SCIM_NEEDLE_UNSURE;
     }
     return satisfies(filter, value + 1, (apr_size_t)(behind - value) - 2) ? SCIM_NEEDLE_YES

@@ -217,15 +217,23 @@ static const char *prepare_unicode(const char *text, apr_size_t len, apr_size_t 
     return composed(&folded, out_len, result_pool);
 }
 
-static bool is_ascii(const char *text, apr_size_t len)
+/* Sixteen bytes at a time: what is not ASCII has its highest bit set. */
+bool scim_text_is_ascii(const char *text, apr_size_t len)
 {
-    unsigned char all = 0;
+    typedef unsigned char lane __attribute__((vector_size(16), aligned(1), may_alias));
+    lane all = {0};
+    apr_uint64_t halves[2];
+    unsigned char rest = 0;
     apr_size_t i;
 
-    for (i = 0; i < len; i++) {
-        all |= (unsigned char)text[i];
+    for (i = 0; i + sizeof(lane) <= len; i += sizeof(lane)) {
+        all |= *(const lane *)(text + i);
     }
-    return all < 0x80;
+    for (; i < len; i++) {
+        rest |= (unsigned char)text[i];
+    }
+    memcpy(halves, &all, sizeof(halves));
+    return !((halves[0] | halves[1]) & APR_UINT64_C(0x8080808080808080)) && rest < 0x80;
 }
 
 static const char *prepare_ascii(const char *text, apr_size_t len, apr_pool_t *result_pool)
@@ -251,7 +259,7 @@ const char *scim_text_prepare(const char *text, apr_size_t len, bool case_exact,
     if (case_exact) {
         return apr_pstrmemdup(result_pool, text, len);
     }
-    if (is_ascii(text, len)) {
+    if (scim_text_is_ascii(text, len)) {
         return prepare_ascii(text, len, result_pool);
     }
     if (apr_pool_create(&scratch_pool, result_pool) == APR_SUCCESS) {
@@ -348,8 +356,8 @@ const char *scim_text_prepare_opaque(const char *text, apr_size_t len, apr_size_
     if (!len || scim_text_has_control(text, len)) {
         return NULL;
     }
-    return is_ascii(text, len) ? apr_pstrmemdup(result_pool, text, len)
-                               : opaque_unicode(text, len, out_len, result_pool);
+    return scim_text_is_ascii(text, len) ? apr_pstrmemdup(result_pool, text, len)
+                                         : opaque_unicode(text, len, out_len, result_pool);
 }
 
 int scim_text_casecmp(const char *a, const char *b)

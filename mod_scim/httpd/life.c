@@ -285,7 +285,7 @@ static unsigned int writers_at_most(void)
     if (ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads) != APR_SUCCESS || threads < 2) {
         return 0;
     }
-    return (unsigned int)(threads * 3 / 4 > 0 ? threads * 3 / 4 : 1);
+    return (unsigned int)threads * 3 / 4;
 }
 
 static scim_store_options options_of(const scim_server_config *conf, bool create)

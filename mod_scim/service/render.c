@@ -346,6 +346,22 @@ static bool type_hides(const scim_resource_type *type)
     return false;
 }
 
+/* The projection of a resource that was put together in text. */
+static const scim_error *projected(json_t **out, const scim_render *how,
+                                   const scim_buffer *text, const scim_resource_type *type,
+                                   const scim_id *id, apr_pool_t *pool)
+{
+    json_t *json = scim_json_read_own(text->data, text->len, pool);
+
+    if (!json) {
+        return scim_error_system(pool, SCIM_E_INTERNAL, APR_SUCCESS,
+                                 "The stored resource is damaged", "record %s is no JSON",
+                                 scim_render_location("", type, id, pool));
+    }
+    *out = scim_projection_apply(how->projection, json, type, pool);
+    return NULL;
+}
+
 static const scim_error *project(scim_buffer *out, const scim_render *how, scim_view *view,
                                  const scim_record *record, apr_pool_t *pool)
 {
@@ -355,13 +371,7 @@ static const scim_error *project(scim_buffer *out, const scim_render *how, scim_
     char *text;
 
     SCIM_ERR(splice(full, how, view, record, pool));
-    json = scim_json_read_own(full->data, full->len, pool);
-    if (!json) {
-        return scim_error_system(pool, SCIM_E_INTERNAL, APR_SUCCESS,
-                                 "The stored resource is damaged", "record %s is no JSON",
-                                 scim_render_location("", record->type, &record->id, pool));
-    }
-    json = scim_projection_apply(how->projection, json, record->type, pool);
+    SCIM_ERR(projected(&json, how, full, record->type, &record->id, pool));
     text = scim_json_write(json, &len, pool);
     scim_buffer_add(out, text, len);
     return NULL;
@@ -410,8 +420,7 @@ static const scim_error *put_projected(scim_buffer *out, bool *begun, const scim
     put_id(text, group);
     SCIM_ERR(put_slice(text, &own, how, view, type->members, group, slice, count));
     scim_buffer_puts(text, own ? "]}" : "}");
-    json = scim_json_read_own(text->data, text->len, pool);
-    json = json ? scim_projection_apply(how->projection, json, type, pool) : NULL;
+    SCIM_ERR(projected(&json, how, text, type, group, pool));
     elements = json_object_get(json, type->members->name);
     put_elements(out, type->members->name, elements, *begun, pool);
     *begun = *begun || json_array_size(elements);

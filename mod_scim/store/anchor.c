@@ -126,12 +126,11 @@ typedef struct anchor_walk {
 
 static bool walk_on(anchor_walk *w, apr_uint64_t wanted)
 {
-    scim_key from = w->prefix;
     scim_slice key, value;
     scim_kv_rc rc;
 
     w->before = 0;
-    for (rc = scim_kv_seek(w->cursor, scim_key_slice(&from), &key, &value);
+    for (rc = scim_kv_seek(w->cursor, scim_key_slice(&w->prefix), &key, &value);
          rc == SCIM_KV_OK && decode(&w->run, &w->prefix, key, value);
          rc = scim_kv_next(w->cursor, &key, &value)) {
         if (wanted < w->before + (apr_uint64_t)w->run.count) {
