@@ -18,7 +18,6 @@ typedef enum scim_table {
     SCIM_TABLE_TOKEN = 'k',
     SCIM_TABLE_RESOURCE = 'r',
     SCIM_TABLE_SECRET = 'p',
-    SCIM_TABLE_UNIQUE = 'u',
     SCIM_TABLE_INDEX = 'i',
     SCIM_TABLE_MEMBER = 'm',
     SCIM_TABLE_MEMBER_OF = 'o',

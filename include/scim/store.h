@@ -21,7 +21,7 @@
 #include "scim/kv.h"
 #include "scim/schema.h"
 
-#define SCIM_STORE_FORMAT 2
+#define SCIM_STORE_FORMAT 3
 
 typedef struct scim_store scim_store;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which rows the value of a resource has in the unique, index and refers
- * tables.  Computed while preparing, compared as bytes.
+ * Which rows the value of a resource has in the index and refers tables.  Computed while
+ * preparing, compared as bytes.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -14,11 +14,12 @@
 
 #include "internal.h"
 
-void index_prefix(scim_key *key, const scim_tenant *tenant, const scim_store *store,
-                  const index_def *def)
+void index_key(scim_key *key, const scim_tenant *tenant, const index_def *def,
+               const void *value, apr_size_t len)
 {
-    scim_key_begin(key, def->kind == INDEX_UNIQUE ? SCIM_TABLE_UNIQUE : SCIM_TABLE_INDEX);
+    scim_key_begin(key, SCIM_TABLE_INDEX);
     scim_key_u32(key, tenant->number);
+    scim_key_value(key, value, len);
     scim_key_u16(key, def->number);
 }
 
@@ -90,18 +91,16 @@ static void add_reference(collecting *c, const index_def *def, const char *text)
     add_row(c, def, &key, text, &target);
 }
 
-static void add_number(scim_key *key, apr_int64_t number)
+void index_number(unsigned char *bytes, apr_int64_t number)
 {
-    unsigned char bytes[8];
-
     store_put_u64(bytes, (apr_uint64_t)number ^ (APR_UINT64_C(1) << 63));
-    scim_key_value(key, bytes, sizeof(bytes));
 }
 
 static void add_value(collecting *c, const index_def *def, const json_t *value)
 {
     const scim_attribute *leaf = scim_path_leaf(&def->path);
     const char *text = json_string_value(value);
+    unsigned char number[INDEX_NUMBER];
     apr_time_t when;
     scim_key key;
 
@@ -111,24 +110,25 @@ static void add_value(collecting *c, const index_def *def, const json_t *value)
         }
         return;
     }
-    index_prefix(&key, c->tenant, c->store, def);
     if (text && leaf->type == SCIM_TYPE_DATETIME && scim_time_parse(text, &when)) {
-        add_number(&key, when);
+        index_number(number, when);
+        index_key(&key, c->tenant, def, number, sizeof(number));
     } else if (text) {
         apr_size_t len;
         bool exact = leaf->case_exact || leaf->type == SCIM_TYPE_BINARY;
         const char *prepared =
             scim_text_prepare(text, json_string_length(value), exact, &len, c->pool);
 
-        scim_key_value(&key, prepared, len);
+        index_key(&key, c->tenant, def, prepared, len);
     } else if (json_is_integer(value)) {
-        add_number(&key, json_integer_value(value));
+        index_number(number, json_integer_value(value));
+        index_key(&key, c->tenant, def, number, sizeof(number));
         text =
             apr_psprintf(c->pool, "%" APR_INT64_T_FMT, (apr_int64_t)json_integer_value(value));
     } else if (json_is_boolean(value)) {
         unsigned char byte = json_is_true(value) ? 1 : 0;
 
-        scim_key_value(&key, &byte, 1);
+        index_key(&key, c->tenant, def, &byte, 1);
     } else {
         return;
     }

@@ -5,6 +5,8 @@
 #ifndef SCIM_STORE_INTERNAL_H
 #define SCIM_STORE_INTERNAL_H
 
+#include <stdatomic.h>
+
 #include <openssl/evp.h>
 
 #include "scim/brake.h"
@@ -17,8 +19,8 @@
 
 /* What a row of an attribute serves. */
 typedef enum index_kind {
-    INDEX_UNIQUE,   /* table u: value -> id; refuses a second */
-    INDEX_ORDERED,  /* table i: value, id */
+    INDEX_UNIQUE,   /* table i: value, index -> id; refuses a second */
+    INDEX_ORDERED,  /* table i: value, index, id */
     INDEX_REFERENCE /* table f: target id -> source id */
 } index_kind;
 
@@ -45,6 +47,7 @@ struct scim_store {
     index_def *indexes;
     int indexes_count;
     unsigned char cursor_key[32];
+    atomic_bool sweeping; /* a thread of this process has taken the sweep */
     EVP_MD *sha256; /* fetched once: a fetch per digest costs more than the digest */
 };
 
@@ -137,10 +140,10 @@ bool anchor_find(scim_id *first, apr_uint64_t *before, scim_kv_txn *txn,
                  const scim_tenant *tenant, const type_def *type, apr_uint64_t wanted,
                  apr_uint64_t total);
 
-/* index.c: the rows that a resource's JSON has in tables u, i and f */
+/* index.c: the rows that a resource's JSON has in tables i and f */
 typedef struct index_row {
     const index_def *def;
-    scim_slice key;        /* u: whole; i: without the id; f: whole but for the source id */
+    scim_slice key;        /* but for the id that f and an ordered index end with */
     const char *text;      /* the value, for a conflict's detail */
     scim_id target;        /* f: where it leads */
     const type_def *found; /* f, of rows to be added: what was there while preparing */
@@ -157,9 +160,12 @@ apr_array_header_t *index_rows_without(const apr_array_header_t *a, const apr_ar
 const index_def *index_numbered(const scim_store *store, apr_uint16_t number);
 const index_def *index_find(const scim_store *store, const scim_resource_type *type,
                             const scim_path *path);
-/* The key up to the value of an attribute, and behind it; text is prepared. */
-void index_prefix(scim_key *key, const scim_tenant *tenant, const scim_store *store,
-                  const index_def *def);
+/* The row of a value, but for the id that an ordered index ends with: of text,
+ * prepared; of a number, of INDEX_NUMBER bytes; of a boolean, of one. */
+void index_key(scim_key *key, const scim_tenant *tenant, const index_def *def,
+               const void *value, apr_size_t len);
+#define INDEX_NUMBER 8
+void index_number(unsigned char *bytes, apr_int64_t number);
 
 /* reference.c */
 /* Whether the $ref of an attribute may lead to resources of a type. */

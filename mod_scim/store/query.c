@@ -22,8 +22,8 @@ typedef enum source_kind {
     SOURCE_SCAN, /* the resource table */
     SOURCE_NOTHING,
     SOURCE_ID,     /* one id */
-    SOURCE_UNIQUE, /* a key of table u, or a prefix of some */
-    SOURCE_INDEX,  /* a prefix of table i */
+    SOURCE_UNIQUE, /* one row of a unique index */
+    SOURCE_INDEX,  /* the rows of one value */
     SOURCE_MEMBER  /* the groups of one member */
 } source_kind;
 
@@ -31,7 +31,6 @@ typedef enum source_kind {
 typedef struct source {
     source_kind kind;
     scim_key prefix;
-    bool whole; /* the prefix ends with a whole value */
     scim_id id;
     bool exact; /* every candidate matches the term */
 } source;
@@ -114,28 +113,28 @@ static bool plan_member(source *out, const search *s, const scim_filter *term)
         return true;
     }
     out->kind = SOURCE_MEMBER;
-    out->whole = true;
     member_prefix(&out->prefix, SCIM_TABLE_MEMBER_OF, s->tenant, &out->id);
     return true;
 }
 
-static bool literal_key(scim_key *key, const scim_filter_value *value,
-                        const scim_attribute *leaf)
+static bool literal_key(scim_key *key, const scim_tenant *tenant, const index_def *def,
+                        const scim_filter_value *value)
 {
-    unsigned char bytes[8];
+    const scim_attribute *leaf = scim_path_leaf(&def->path);
+    unsigned char bytes[INDEX_NUMBER];
 
     if (value->kind == SCIM_LITERAL_STRING) {
-        scim_key_value(key, value->prepared, value->prepared_len);
+        index_key(key, tenant, def, value->prepared, value->prepared_len);
     } else if (value->kind == SCIM_LITERAL_TIME ||
                (value->kind == SCIM_LITERAL_NUMBER && value->is_integer &&
                 leaf->type == SCIM_TYPE_INTEGER)) {
         apr_int64_t number = value->kind == SCIM_LITERAL_TIME ? value->time : value->integer;
 
-        store_put_u64(bytes, (apr_uint64_t)number ^ (APR_UINT64_C(1) << 63));
-        scim_key_value(key, bytes, sizeof(bytes));
+        index_number(bytes, number);
+        index_key(key, tenant, def, bytes, sizeof(bytes));
     } else if (value->kind == SCIM_LITERAL_BOOLEAN) {
         bytes[0] = value->boolean ? 1 : 0;
-        scim_key_value(key, bytes, 1);
+        index_key(key, tenant, def, bytes, 1);
     } else {
         return false;
     }
@@ -158,21 +157,11 @@ static bool plan_index(source *out, const search *s, const scim_filter *term, bo
     scim_path path = indexed_path(&term->path);
     const index_def *def = index_find(s->view->store, s->type->type, &path);
 
-    if (!def) {
+    if (!def || term->op != SCIM_OP_EQ ||
+        !literal_key(&out->prefix, s->tenant, def, &term->value)) {
         return false;
     }
-    index_prefix(&out->prefix, s->tenant, s->view->store, def);
     out->kind = def->kind == INDEX_UNIQUE ? SOURCE_UNIQUE : SOURCE_INDEX;
-    out->whole = term->kind != SCIM_FILTER_PRESENT;
-    out->exact = exact;
-    if (term->kind == SCIM_FILTER_PRESENT) {
-        /* "emails pr" is more than "emails.value pr". */
-        return term->path.sub || term->path.attribute->type != SCIM_TYPE_COMPLEX;
-    }
-    if (term->op != SCIM_OP_EQ ||
-        !literal_key(&out->prefix, &term->value, scim_path_leaf(&def->path))) {
-        return false;
-    }
     out->exact = exact && term->value.prepared_len <= SCIM_KEY_VALUE_MAX;
     return true;
 }
@@ -210,7 +199,6 @@ static bool plan_term(source *out, const search *s, const scim_filter *term)
     case SCIM_FILTER_ELEMENT:
         return plan_element(out, s, term, term->left);
     case SCIM_FILTER_COMPARE:
-    case SCIM_FILTER_PRESENT:
         return plan_index(out, s, term, true);
     default:
         return false;
@@ -219,13 +207,12 @@ static bool plan_term(source *out, const search *s, const scim_filter *term)
 
 typedef scim_kv_rc (*row_fn)(scim_slice key, scim_slice value, void *baton);
 
-/* Whether what stands behind a range's prefix makes a row of it.  Behind a
- * whole value nothing comes but the id: what has more there is a longer value,
- * cut, whose digest happens to begin with a NUL. */
+/* Whether what stands behind a range's prefix makes a row of it.  Nothing comes
+ * there but the id: what has more is a longer value, cut, whose digest happens
+ * to begin as the prefix ends. */
 static bool is_row(const source *from, scim_slice rest)
 {
-    return !from->whole ||
-           rest.len == (from->kind == SOURCE_UNIQUE ? 0 : sizeof(from->id.bytes));
+    return rest.len == (from->kind == SOURCE_UNIQUE ? 0 : sizeof(from->id.bytes));
 }
 
 static scim_kv_rc each_row(const search *s, const source *from, row_fn fn, void *baton)
@@ -733,7 +720,7 @@ static int compare_ids(const void *a, const void *b)
     return scim_id_compare(a, b);
 }
 
-/* The candidate's id: behind the value in table i and o, the value in u. */
+/* The candidate's id: the end of the key, or the value of a unique index. */
 static bool row_id(scim_id *out, const source *from, scim_slice key, scim_slice value)
 {
     const unsigned char *at;

@@ -83,8 +83,7 @@ static scim_kv_rc find_by_value(finding *f, const char *attribute, const char *t
     }
     prepared = scim_text_prepare(text, strlen(text), scim_path_leaf(&def->path)->case_exact,
                                  &len, f->view->pool);
-    index_prefix(&key, f->tenant, f->view->store, def);
-    scim_key_value(&key, prepared, len);
+    index_key(&key, f->tenant, def, prepared, len);
     return def->kind == INDEX_UNIQUE ? find_unique(f, &key) : find_ordered(f, &key);
 }
 

@@ -94,8 +94,6 @@ static const char *table_name(unsigned char table)
         return "resource";
     case SCIM_TABLE_SECRET:
         return "secret";
-    case SCIM_TABLE_UNIQUE:
-        return "unique";
     case SCIM_TABLE_INDEX:
         return "index";
     case SCIM_TABLE_MEMBER:
@@ -415,10 +413,7 @@ static apr_array_header_t *rows_of(verifying *v, apr_uint32_t tenant, const type
 
 static unsigned char table_of(index_kind kind)
 {
-    static const unsigned char tables[] = {SCIM_TABLE_UNIQUE, SCIM_TABLE_INDEX,
-                                           SCIM_TABLE_REFERS};
-
-    return tables[kind];
+    return kind == INDEX_REFERENCE ? SCIM_TABLE_REFERS : SCIM_TABLE_INDEX;
 }
 
 static void find_index_fault(verifying *v, const row *r, const index_row *index,
@@ -560,31 +555,39 @@ static scim_kv_rc check_resource(verifying *v, const row *r)
 
 /* Rows that lead to a resource */
 
-/* Where a row of u, i or f leads, and its key as index_rows has it. */
+/* Where a row of i or f leads, and its key as index_rows has it. */
 typedef struct leading {
+    index_kind kind;
     apr_uint16_t index;
     const void *id;
     scim_slice key;
 } leading;
 
-/* What is wrong with the row by itself; NULL: nothing. */
+/* Of a unique index: the id is the value. */
+static const char *read_unique(leading *out, const row *r)
+{
+    out->id = (const char *)r->value.data + STORE_SEAL;
+    if (!store_sealed(r->key, r->value)) {
+        return altered;
+    }
+    return r->value.len == STORE_SEAL + ID_LEN ? NULL : bad_value;
+}
+
+/* What is wrong with the row by itself; NULL: nothing.  Which kind of index it
+ * is of shows in its value. */
 static const char *read_leading(leading *out, const row *r)
 {
-    bool unique = r->at[0] == SCIM_TABLE_UNIQUE, refers = r->at[0] == SCIM_TABLE_REFERS;
-    apr_size_t index_at = BODY_AT + (refers ? ID_LEN : 0);
-    apr_size_t least = index_at + 2 + (refers ? ID_LEN : unique ? 1 : 1 + ID_LEN);
+    bool refers = r->at[0] == SCIM_TABLE_REFERS, unique = !refers && r->value.len;
+    apr_size_t end = unique ? 2 : 2 + ID_LEN, least = BODY_AT + (refers ? ID_LEN : 1) + end;
 
     if (r->key.len < least || (refers && r->key.len != least)) {
         return bad_key;
     }
-    out->index = store_get_u16(r->at + index_at);
+    out->kind = refers ? INDEX_REFERENCE : unique ? INDEX_UNIQUE : INDEX_ORDERED;
+    out->index = store_get_u16(r->at + r->key.len - end);
     out->key = r->key;
     if (unique) {
-        if (!store_sealed(r->key, r->value)) {
-            return altered;
-        }
-        out->id = (const char *)r->value.data + STORE_SEAL;
-        return r->value.len == STORE_SEAL + ID_LEN ? NULL : bad_value;
+        return read_unique(out, r);
     }
     out->key.len -= ID_LEN;
     out->id = r->at + out->key.len;
@@ -662,8 +665,8 @@ static scim_kv_rc check_leading(verifying *v, const row *r)
         fault = "its index has a number that no index has";
     } else if (!fault && !def) {
         v->out->unchecked++;
-    } else if (!fault && table_of(def->kind) != r->at[0]) {
-        fault = "its index belongs in another table";
+    } else if (!fault && def->kind != l.kind) {
+        fault = "its index has rows of another kind";
     } else if (!fault) {
         rc = judge_leading(&fault, v, r, def, &l);
     }
@@ -1113,7 +1116,6 @@ static check_fn check_of_tenants(unsigned char table)
         return check_resource;
     case SCIM_TABLE_SECRET:
         return check_secret;
-    case SCIM_TABLE_UNIQUE:
     case SCIM_TABLE_INDEX:
     case SCIM_TABLE_REFERS:
         return check_leading;
@@ -1325,9 +1327,9 @@ static const scim_error *compare_tallies(verifying *v)
 static const scim_error *walk_tenant(verifying *v, const scim_tenant *tenant)
 {
     static const scim_table tables[] = {
-        SCIM_TABLE_ANCHOR,   SCIM_TABLE_COUNTER,   SCIM_TABLE_REFERS, SCIM_TABLE_INDEX,
-        SCIM_TABLE_MEMBER,   SCIM_TABLE_MEMBER_OF, SCIM_TABLE_SECRET, SCIM_TABLE_PENDING,
-        SCIM_TABLE_RESOURCE, SCIM_TABLE_UNIQUE};
+        SCIM_TABLE_ANCHOR, SCIM_TABLE_COUNTER, SCIM_TABLE_REFERS,
+        SCIM_TABLE_INDEX,  SCIM_TABLE_MEMBER,  SCIM_TABLE_MEMBER_OF,
+        SCIM_TABLE_SECRET, SCIM_TABLE_PENDING, SCIM_TABLE_RESOURCE};
     apr_size_t i;
 
     scim_key_begin(&v->prefix, SCIM_TABLE_TOKEN);

@@ -53,7 +53,7 @@ static json_t *user_json(long n)
         " s:[{s:s, s:s, s:s, s:s, s:s, s:s}], s:{s:o, s:s, s:s, s:s}}",
         "schemas", "urn:ietf:params:scim:schemas:core:2.0:User",
         "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User", "userName",
-        json_sprintf("u%ld@example.com", n), "externalId", json_sprintf("ext-%08ld", n),
+        json_sprintf("u%ld@example.com", n), "externalId", json_sprintf("u%ld", n),
         "displayName", json_sprintf("%s %s %ld", given, family, n), "name", "formatted",
         json_sprintf("%s %s", given, family), "givenName", given, "familyName", family, "title",
         "Engineer", "userType", "Employee", "locale", "en-US", "timezone", "Europe/Berlin",

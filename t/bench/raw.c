@@ -7,6 +7,7 @@
  * thread, synced, and prints how many there were a second.  Nothing is read,
  * checked or computed for it, and no seal is valid: the store is spoiled.
  */
+#include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
 
@@ -40,17 +41,18 @@ static void put(writer *w, const void *key, size_t key_len, const void *value, s
     must(mdb_put(w->txn, w->dbi, &k, &v, 0), "mdb_put");
 }
 
-/* A row of the unique table (with an id for its value) or of the index table. */
-static void put_index(writer *w, char table, unsigned index, const char *text)
+/* A row of an index: the id is its value where that is unique, else the end of
+ * its key. */
+static void put_index(writer *w, bool unique, unsigned index, const char *text)
 {
-    unsigned char key[128] = {(unsigned char)table}, value[SEAL + ID] = {0};
-    size_t len = 7 + strlen(text) + 1;
+    unsigned char key[128] = {'i'}, value[SEAL + ID] = {0};
+    size_t len = 5 + strlen(text) + 1;
 
     memcpy(key + 1, w->prefix + 1, 4);
-    key[5] = (unsigned char)(index >> 8);
-    key[6] = (unsigned char)index;
-    memcpy(key + 7, text, len - 7);
-    if (table == 'u') {
+    memcpy(key + 5, text, len - 5);
+    key[len++] = (unsigned char)(index >> 8);
+    key[len++] = (unsigned char)index;
+    if (unique) {
         memcpy(value + SEAL, w->id, ID);
         put(w, key, len, value, sizeof(value));
     } else {
@@ -114,11 +116,11 @@ static void create(writer *w, long users)
     next_id(w);
     put_record(w);
     snprintf(text, sizeof(text), "u%ld.raw%lld@example.com", n, (long long)w->count);
-    put_index(w, 'u', w->user_name, text);
-    snprintf(text, sizeof(text), "ext-%08ld.raw%lld", n, (long long)w->count);
-    put_index(w, 'i', w->external_id, text);
+    put_index(w, true, w->user_name, text);
+    snprintf(text, sizeof(text), "u%ld.raw%lld", n, (long long)w->count);
+    put_index(w, false, w->external_id, text);
     snprintf(text, sizeof(text), "u%ld.raw%lld@mail.example.com", n, (long long)w->count);
-    put_index(w, 'i', w->email, text);
+    put_index(w, false, w->email, text);
     put_counters(w);
     must(mdb_txn_commit(w->txn), "mdb_txn_commit");
 }

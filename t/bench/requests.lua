@@ -87,7 +87,7 @@ end
 function make.post()
     local user = [[{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User",]]
         .. [["urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"],]]
-        .. [["userName":"u@@example.com","externalId":"ext-@","displayName":"Karin Vargas @",]]
+        .. [["userName":"u@@example.com","externalId":"u@","displayName":"Karin Vargas @",]]
         .. [["name":{"formatted":"Karin Vargas","givenName":"Karin","familyName":"Vargas"},]]
         .. [["title":"Engineer","userType":"Employee","locale":"en-US","timezone":"Europe/Berlin",]]
         .. [["active":true,"emails":[{"value":"u@@mail.example.com","type":"work","primary":true}],]]

@@ -68,7 +68,7 @@ my @store = ('--store', "lmdb:$dir/store");
 says('help', 0, qr/^  token revoke .*Exit codes:.*/ms, $nothing, '', '--help');
 says('help of a command', 0, qr/\AUsage: scimctl token create --tenant T/, $nothing, '', qw(token create --help));
 says('help of a noun', 0, qr/token check/, $nothing, '', qw(token --help));
-says('version', 0, qr/store format 2, Unicode \d/, $nothing, '', '--version');
+says('version', 0, qr/store format 3, Unicode \d/, $nothing, '', '--version');
 says('no command', 1, $nothing, qr/which command/, '');
 says('a command that is not there', 1, $nothing, qr/no command frobnicate/, '', 'frobnicate');
 says('half a command', 1, $nothing, qr/tenant what/, '', 'tenant');

@@ -428,7 +428,7 @@ static void test_damaged(void **state)
     assert_damaged("Group", "not (members.display eq 'x') or displayName pr");
     assert_damaged("Group", "members.display eq 'x' and members.value eq 'bob' or id pr");
     assert_finds("Group", "displayName pr", &group, NULL);
-    damage("u");
+    damage("i");
     assert_damaged("User", "userName eq 'a'");
     assert_finds("User", "title pr or id pr", &a, NULL);
     damage("r");

@@ -172,8 +172,10 @@ static void assert_refused(const char *part)
 
 static void test_refuse_format(void **state)
 {
-    poke("sformat", "\0\0\0\3", 4, true);
-    assert_refused("has store format 3, this mod_scim reads format 2");
+    poke("sformat", "\0\0\0\4", 4, true);
+    assert_refused("has store format 4, this mod_scim reads format 3");
+    poke("sformat", "\0\0\0\2", 4, true);
+    assert_refused("has store format 2");
     poke("sformat", "\0\0\0\0", 4, true);
     assert_refused("has store format 0");
 }
@@ -251,7 +253,7 @@ static void test_format_changes(void **state)
     apr_array_header_t *changed;
     int revoked;
 
-    poke("sformat", "\0\0\0\3", 4, true);
+    poke("sformat", "\0\0\0\4", 4, true);
     MUST_FAIL(post(&change, "User", "{'userName':'ben'}"), SCIM_E_UNAVAILABLE, NULL);
     MUST_FAIL(del("User", &id), SCIM_E_UNAVAILABLE, NULL);
     MUST_FAIL(put(&change, "User", &id, "{'userName':'ben'}"), SCIM_E_UNAVAILABLE, NULL);

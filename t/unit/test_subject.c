@@ -644,7 +644,7 @@ static scim_kv_rc lose_user(scim_kv_txn *txn, void *baton)
 /* Nobody is let in, nor refused, by what cannot be read. */
 static void test_damaged(void **state)
 {
-    static const char *const tables[] = {"r", "u", "q", "t"};
+    static const char *const tables[] = {"r", "i", "q", "t"};
     scim_id babs = make_user("babs"), team = make_group("Team", &babs);
     size_t i;
 

@@ -226,13 +226,13 @@ static bytes record_key_of(const char *type, const scim_id *id)
     return key;
 }
 
-/* table u or i, without an id behind the value */
-static bytes value_key(char table, const char *index, const char *value)
+/* kind u or i, without an id behind the value */
+static bytes value_key(char kind, const char *index, const char *value)
 {
-    bytes key = key_of(table, fix.tenant.number);
+    bytes key = key_of('i', fix.tenant.number);
 
-    add_number(&key, number_of(fmt("sindex/%c/%s", table, index)), 2);
     add_bytes(&key, value, strlen(value) + 1);
+    add_number(&key, number_of(fmt("sindex/%c/%s", kind, index)), 2);
     return key;
 }
 
@@ -450,20 +450,23 @@ static void index_of_no_number(void)
 {
     bytes key = key_of('i', fix.tenant.number);
 
-    add_number(&key, 999, 2);
     add_bytes(&key, "x", 2);
+    add_number(&key, 999, 2);
     add_bytes(&key, world.alice.bytes, 16);
     write_row(key, "", 0, false);
 }
 
-static void index_in_other_table(void)
+static void index_ordered_for_unique(void)
 {
-    bytes key = key_of('i', fix.tenant.number);
+    bytes key = value_key('u', "User/userName", "alice");
 
-    add_number(&key, number_of("sindex/u/User/userName"), 2);
-    add_bytes(&key, "alice", 6);
     add_bytes(&key, world.alice.bytes, 16);
     write_row(key, "", 0, false);
+}
+
+static void index_unique_for_ordered(void)
+{
+    write_row(value_key('i', "User/externalId", "x1"), world.alice.bytes, 16, true);
 }
 
 static void refers_gone(void)
@@ -701,7 +704,7 @@ static void short_keys(void)
     write_row(text_key("r12"), "x", 1, false);
     write_row(key_of('m', fix.tenant.number), "x", 1, false);
     write_row(key_of('r', fix.tenant.number), "x", 1, false);
-    write_row(key_of('u', fix.tenant.number), "x", 1, false);
+    write_row(key_of('i', fix.tenant.number), "x", 1, false);
     write_row(key_of('q', fix.tenant.number), "x", 1, false);
 }
 
@@ -729,11 +732,11 @@ static const struct {
      "counter acme User: it says 2, and there are 1\n"
      "index acme User alice emails.value: it leads to a resource that is not there\n"
      "index acme User alice externalId: it leads to a resource that is not there\n"
+     "index acme User alice userName: it leads to a resource that is not there\n"
      "member acme alice: the member is not there\n"
      "refers acme User alice " SCIM_URN_ENTERPRISE
      ":manager: it leads to a resource that is not there\n"
-     "secret acme alice: the user of this password is not there\n"
-     "unique acme User alice userName: it leads to a resource that is not there\n"},
+     "secret acme alice: the user of this password is not there\n"},
     {"a record of no type", record_of_no_type,
      "counter acme: it says 0, and there are 1\n"
      "resource acme bob: its type has a number that no type has\n"},
@@ -755,14 +758,14 @@ static const struct {
      "index acme Group staff displayName: it leads to a resource that is not there\n"
      "member acme staff: the member is not there\n"},
     {"a unique value is gone", unique_gone,
-     "unique acme User alice userName: the row that the resource has here is missing\n"},
-    {"a unique value is altered", unique_altered, "unique acme User userName: " WAS_ALTERED},
-    {"a unique value is cut", unique_cut, "unique acme User userName: " NOT_READ},
+     "index acme User alice userName: the row that the resource has here is missing\n"},
+    {"a unique value is altered", unique_altered, "index acme User userName: " WAS_ALTERED},
+    {"a unique value is cut", unique_cut, "index acme User userName: " NOT_READ},
     {"a unique value is another's", unique_of_another,
-     "unique acme User alice userName: the value that must be unique is another resource's\n"
-     "unique acme User bob userName: it leads to a resource that has another value\n"},
+     "index acme User alice userName: the value that must be unique is another resource's\n"
+     "index acme User bob userName: it leads to a resource that has another value\n"},
     {"a unique value too many", unique_added,
-     "unique acme User bob userName: it leads to a resource that has another value\n"},
+     "index acme User bob userName: it leads to a resource that has another value\n"},
     {"a row of an index is gone", index_gone,
      "index acme User alice emails.value: the row that the resource has here is missing\n"},
     {"a row of an index too many", index_added,
@@ -770,12 +773,13 @@ static const struct {
     {"a row of an index of nobody", index_of_nobody,
      "index acme User 01000000-0000-0000-0000-000000000000 externalId: it leads to a resource "
      "that is not there\n"},
-    {"a row of an index has a value", index_not_empty,
-     "index acme User alice externalId: the value is not empty\n"},
+    {"a row of an index has a value", index_not_empty, "index acme: " WAS_ALTERED},
     {"a row of no index", index_of_no_number,
      "index acme alice: its index has a number that no index has\n"},
-    {"a row of another kind of index", index_in_other_table,
-     "index acme User alice userName: its index belongs in another table\n"},
+    {"a row without a value in a unique index", index_ordered_for_unique,
+     "index acme User alice userName: its index has rows of another kind\n"},
+    {"a row with a value in another index", index_unique_for_ordered,
+     "index acme User alice externalId: its index has rows of another kind\n"},
     {"a reference is gone", refers_gone,
      "refers acme User alice " SCIM_URN_ENTERPRISE
      ":manager: the row that the resource has here is missing\n"},
@@ -847,8 +851,8 @@ static const struct {
     {"a number that is none", number_unreadable, "system index/i/Car/wheels: " NOT_READ},
     {"a row of no table", no_table, "unknown: a row of no table\n"},
     {"keys that are cut", short_keys,
-     "member acme: " NO_KEY "pending acme: " NO_KEY "resource acme: " NO_KEY "resource: " NO_KEY
-     "unique acme: " NO_KEY},
+     "index acme: " NO_KEY "member acme: " NO_KEY "pending acme: " NO_KEY
+     "resource acme: " NO_KEY "resource: " NO_KEY},
 };
 
 static row *copy_of(const apr_array_header_t *rows, int i)
@@ -958,8 +962,8 @@ static void test_one_tenant(void **state)
     assert_string_equal(
         verify_of("acme", &sum),
         fmt("counter acme Thing: it says 0, and there are 1\n"
-            "token acme entra, the token that ends in %s: its tenant is not there\n"
-            "unique acme User alice userName: the row that the resource has here is missing\n",
+            "index acme User alice userName: the row that the resource has here is missing\n"
+            "token acme entra, the token that ends in %s: its tenant is not there\n",
             hint_of_token()));
 }
 
@@ -1027,7 +1031,7 @@ static void test_other_registry(void **state)
     /* the thing, and the rows that it has */
     assert_int_equal(sum.unchecked, 2);
     unique_gone();
-    assert_found("unique acme User alice userName: the row that the resource has here is "
+    assert_found("index acme User alice userName: the row that the resource has here is "
                  "missing\n");
     scim_store_close(store);
     fix.store = whole;
