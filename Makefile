@@ -3,7 +3,9 @@
 #   make            build build/mod_scim.so and build/scimctl
 #   make run        a SCIM endpoint on 127.0.0.1:8080 (PORT=, STATE=, CONF=)
 #   make check      every test (T=file..., SAN=address,undefined, VALGRIND=1)
+#   make check-long    every test at its whole size: rounds, users, kills, floods
 #   make conformance   public suites from PyPI against a real server
+#   make fuzz       libFuzzer over what comes from outside (TIME=, TARGETS=, MERGE=1)
 #   make bench      how fast it is with a million users (N=, DURATION=, ROUNDS=, JSON=, PEERS=1)
 #   make install    DESTDIR=, LIBEXECDIR=, SBINDIR=, INCLUDEDIR=
 #   make format, make rules, make clean
@@ -53,7 +55,7 @@ schemas := $(wildcard conf/schemas/*.json)
 obj = $(patsubst %.c,$(O)/%.o,$(1))
 units := $(patsubst t/unit/%.c,$(O)/t/unit/%.t,$(filter t/unit/test_%.c,$(unit_src)))
 
-.PHONY: all deps run check conformance bench install clean format rules tools
+.PHONY: all deps run check check-long conformance bench fuzz install clean format rules tools
 .SECONDARY: $(units:.t=.o)
 all: $(O)/mod_scim.so $(O)/scimctl
 
@@ -88,7 +90,25 @@ $(O)/scimctl: $(call obj,$(ctl_src)) $(O)/libscim.a
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
 
 $(O)/t/unit/%.t: $(O)/t/unit/%.o $(O)/libscim.a
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(PKG_LIBS) -lcmocka -lpthread
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(PKG_LIBS) -lcmocka -lpthread
+
+# The fuzz targets: all in one program, which runs them over the inputs that are
+# kept, or each with libFuzzer.
+fuzz_src := $(wildcard t/fuzz/*.c)
+TARGETS ?= $(basename $(notdir $(fuzz_src)))
+$(call obj,$(fuzz_src) t/unit/test_fuzz.c): EXTRA = $(HTTPD_CFLAGS) $(if $(findstring fuzzer,$(SAN)),,-DFUZZ_REPLAY)
+$(O)/t/unit/test_fuzz.t: $(call obj,$(fuzz_src) mod_scim/httpd/config.c)
+
+$(O)/t/fuzz/%: $(O)/t/fuzz/%.o $(O)/mod_scim/httpd/config.o $(O)/libscim.a
+	$(CC) $(CFLAGS) $(LDFLAGS) -fsanitize=fuzzer -o $@ $< $(if $(filter config,$*),$(filter %/httpd/config.o,$^)) \
+	    $(filter %.a,$^) $(PKG_LIBS) -lcmocka
+
+# Faults of the system for tests: linked into one, loaded into a server by others.
+$(O)/t/unit/test_crash.t: $(O)/t/fault/record.o
+$(addprefix $(O)/t/unit/,test_fault.t test_fault_store.t): $(O)/t/fault/shim.o
+
+$(O)/t/fault/shim.so: $(O)/t/fault/shim.o
+	$(CC) -shared $(CFLAGS) $(LDFLAGS) -o $@ $<
 
 deps:
 	@t/lib/deps build
@@ -106,9 +126,16 @@ T ?= t/guard t/unit t/http t/idp
 check:
 	@t/lib/deps check
 	@$(first_build)
-	@$(MAKE) --no-print-directory -s all $(units)
+	@$(MAKE) --no-print-directory -s all $(units) $(O)/t/fault/shim.so
 	@SCIM_BUILD=$(abspath $(O)) SCIM_SAN=$(SAN) SCIM_VALGRIND=$(VALGRIND) PROVE="$(PROVE)" \
 	    CMOCKA_MESSAGE_OUTPUT=TAP t/lib/check $(T)
+
+# What stands for a million elsewhere is one here; a test may take as long as it likes.
+check-long: export LONG = 1
+check-long: export ROUNDS = 1000
+check-long: export SCALE = 1000000
+check-long: export SCIM_TEST_TIMEOUT = 7200
+check-long: check
 
 conformance:
 	@t/lib/deps conformance
@@ -131,6 +158,13 @@ bench:
 	@$(MAKE) --no-print-directory -s all $(bench_programs)
 	@O=$(abspath $(O)) t/bench/run
 
+# TIME: seconds for each of TARGETS.  MERGE=1 keeps what was found in t/fuzz/corpus.
+fuzz:
+	@t/lib/deps fuzz
+	@$(MAKE) --no-print-directory -s CC=clang SAN=fuzzer-no-link,address,undefined O=$(O)/fuzz \
+	    $(addprefix $(O)/fuzz/t/fuzz/,$(TARGETS))
+	@O=$(O)/fuzz TIME="$(TIME)" TARGETS="$(TARGETS)" MERGE="$(MERGE)" t/fuzz/run
+
 LIBEXECDIR ?= $(shell $(APXS) -q LIBEXECDIR)
 INCLUDEDIR ?= $(shell $(APXS) -q INCLUDEDIR)
 SBINDIR ?= /usr/local/sbin
@@ -143,9 +177,9 @@ rules:
 	@t/guard/rules.t --print
 
 format:
-	clang-format -i $(lib_src) $(httpd_src) $(ctl_src) $(unit_src) $(wildcard include/*.h include/scim/*.h mod_scim/*/*.h t/unit/*.h t/example/*.c t/bench/*.[ch])
+	clang-format -i $(lib_src) $(httpd_src) $(ctl_src) $(unit_src) $(wildcard include/*.h include/scim/*.h mod_scim/*/*.h t/unit/*.h t/example/*.c t/bench/*.[ch] t/fuzz/*.[ch] t/fault/*.[ch])
 
 clean:
 	rm -rf build
 
--include $(wildcard $(O)/mod_scim/*/*.d $(O)/t/unit/*.d $(O)/t/bench/*.d)
+-include $(wildcard $(O)/mod_scim/*/*.d $(O)/t/unit/*.d $(O)/t/bench/*.d $(O)/t/fuzz/*.d $(O)/t/fault/*.d)

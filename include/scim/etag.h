@@ -10,7 +10,12 @@
 
 #include <apr_pools.h>
 
-/* W/"version" in result_pool. */
+#define SCIM_ETAG_LEN 24 /* of the longest: W/"18446744073709551615" */
+
+/* W/"version" in buf, which has SCIM_ETAG_LEN + 1 bytes. Returns buf. */
+char *scim_etag_format(apr_uint64_t version, char *buf);
+
+/* The same in result_pool. */
 const char *scim_etag_make(apr_uint64_t version, apr_pool_t *result_pool);
 
 /* Whether the value of an If-Match or If-None-Match header names version:

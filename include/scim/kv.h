@@ -43,6 +43,7 @@ typedef struct scim_kv scim_kv;
 typedef struct scim_kv_txn scim_kv_txn;
 typedef struct scim_kv_cursor scim_kv_cursor;
 typedef struct scim_kv_engine scim_kv_engine;
+typedef struct scim_kv_claim scim_kv_claim;
 
 typedef enum scim_kv_rc {
     SCIM_KV_OK = 0,
@@ -50,7 +51,8 @@ typedef enum scim_kv_rc {
     SCIM_KV_EXISTS,   /* put with no_overwrite: the key is there */
     SCIM_KV_STALE,    /* for the functions of callers: what was prepared is out of date */
     SCIM_KV_CONFLICT, /* the engine gave up retrying against other writers */
-    SCIM_KV_FULL,     /* no space: map or disk */
+    SCIM_KV_FULL,     /* the store has grown to the size that it may have */
+    SCIM_KV_DISK_FULL,
     SCIM_KV_READONLY, /* the store or its file system takes no writes */
     SCIM_KV_BUSY,     /* waited its time for the writer lock, or no reader slot is free */
     SCIM_KV_CORRUPT,  /* the store's own structure is damaged, or it is no store */
@@ -82,11 +84,14 @@ typedef struct scim_kv_options {
                                     more is BUSY at once; 0: no limit */
     bool create;                 /* make the store where there is none */
     bool read_only;              /* update answers READONLY */
+    const scim_kv_claim *claim;  /* of this store, or of the one beside which it is made: no
+                                    two threads may use it; NULL: others may have it open */
 } scim_kv_options;
 
 typedef struct scim_kv_stat {
     apr_uint64_t entries;
     apr_uint64_t used;    /* bytes */
+    apr_uint64_t extent;  /* bytes, those that are free to be used again counted in */
     apr_uint64_t size;    /* bytes it may grow to */
     apr_uint64_t updates; /* committed by this handle */
     apr_uint64_t commits; /* the transactions that they took */
@@ -124,6 +129,9 @@ scim_kv_rc scim_kv_update_all(scim_kv *kv, scim_kv_job *jobs, int count);
 scim_kv_rc scim_kv_get(scim_kv_txn *txn, scim_slice key, scim_slice *value);
 /* key and value may be slices that this transaction returned. */
 scim_kv_rc scim_kv_put(scim_kv_txn *txn, scim_slice key, scim_slice value, bool no_overwrite);
+/* As scim_kv_put, of a key behind all that are there: so that a store that is
+ * filled in order takes as little room as it can.  INVALID where it is not. */
+scim_kv_rc scim_kv_append(scim_kv_txn *txn, scim_slice key, scim_slice value);
 /* NOTFOUND where there is nothing to delete. */
 scim_kv_rc scim_kv_del(scim_kv_txn *txn, scim_slice key);
 /* Adds to the signed 64-bit counter under key (absent: 0), stored as 8 bytes
@@ -163,9 +171,60 @@ scim_kv_rc scim_kv_check(scim_kv *kv, int *freed);
 
 scim_kv_rc scim_kv_statistics(scim_kv *kv, scim_kv_stat *out);
 
-/* A consistent copy, while others write, to a file that must not exist. */
-scim_kv_rc scim_kv_backup(scim_kv *kv, const char *path, const char **why,
-                          apr_pool_t *scratch_pool);
+/* Why the last attempt to write to the store, or to open it again after that,
+ * failed where the system refused it: a text for the administrator in pool with
+ * the path, the user, the remedy.  NULL where it did not. */
+const char *scim_kv_fault(scim_kv *kv, apr_pool_t *pool);
+
+/* Who is told of what is found.  All but baton may be NULL. */
+typedef struct scim_kv_examiner {
+    /* A row; what is not OK ends the examination, and is its result. */
+    scim_kv_rc (*row)(scim_slice key, scim_slice value, void *baton);
+    /* Where the engine's own structure is damaged, such as "page 7: its keys are not in
+     * order"; the text ends with the call. */
+    void (*damage)(const char *what, void *baton);
+    void (*progress)(apr_uint64_t done, apr_uint64_t total, void *baton);
+    void *baton;
+} scim_kv_examiner;
+
+/* Hands out all rows of one state, in the order of their keys, while others
+ * write, and checks all of the engine's own structure on the way, without trusting
+ * it: neither a crash nor an endless loop comes of damage.  CORRUPT where there is
+ * any; the rows that were handed out are not to be relied upon then.  What was
+ * deleted meanwhile keeps its room until it returns. */
+scim_kv_rc scim_kv_examine(scim_kv *kv, const scim_kv_examiner *to);
+
+/* Hands out, in any order, each row that can be found in a damaged data file of
+ * the lmdb engine, which nobody may be writing to.  A row may be altered, and one
+ * key may come twice, the right one first; none is of an older state.  OK: the
+ * file was whole; CORRUPT: the damage was told; INVALID: it is no such file, or
+ * nothing of it can be found. */
+scim_kv_rc scim_kv_salvage(int fd, const scim_kv_examiner *to);
+
+/*
+ * Replacing a store as a whole.
+ */
+
+/* Makes sure that no process has the store of a url open; whoever opens it
+ * meanwhile waits.  The store may be damaged, or not there: its directory must be.
+ * BUSY where one has it, this process among them; *why names it.  The claim ends
+ * with pool. */
+scim_kv_rc scim_kv_claim_store(scim_kv_claim **out, const char *url, const char **why,
+                               apr_pool_t *pool);
+
+/* The url of an empty place beside the claimed store, on the same disk, for a
+ * new one that is opened with the claim: of lmdb a directory of this name in its own; in the
+ * claim's pool.  What is left there when the claim ends is removed. */
+#define SCIM_KV_PLACE "new.tmp"
+scim_kv_rc scim_kv_claim_place(scim_kv_claim *claim, const char **url, const char **why);
+
+/* Puts the new store, which must be closed, in the place of the claimed one, whole
+ * or not at all whatever happens.  *kept, where kept is not NULL: the name of the
+ * file that the old one is now, NULL where there was none. */
+scim_kv_rc scim_kv_claim_replace(scim_kv_claim *claim, const char **kept, const char **why);
+
+/* Ends a claim before its pool does. */
+void scim_kv_claim_end(scim_kv_claim *claim);
 
 /* "the store is full" ...: for logs. */
 const char *scim_kv_strerror(scim_kv_rc rc);
@@ -207,14 +266,27 @@ struct scim_kv_engine {
     scim_kv_rc (*prev)(scim_kv_cursor *cursor, scim_slice *key, scim_slice *value);
     scim_kv_rc (*check)(scim_kv *kv, int *freed);
     scim_kv_rc (*statistics)(scim_kv *kv, scim_kv_stat *out);
-    scim_kv_rc (*backup)(scim_kv *kv, const char *path, const char **why,
-                         apr_pool_t *scratch_pool);
+    const char *(*fault)(scim_kv *kv, apr_pool_t *pool); /* NULL: the system has no part */
+    scim_kv_rc (*append)(scim_kv_txn *txn, scim_slice key, scim_slice value);
+    scim_kv_rc (*examine)(scim_kv *kv, const scim_kv_examiner *to);
+    /* NULL, and the next three: such stores are nowhere but in their process */
+    scim_kv_rc (*claim)(scim_kv_claim **out, const char *where, const char **why,
+                        apr_pool_t *pool);
+    scim_kv_rc (*place)(scim_kv_claim *claim, const char **url, const char **why);
+    scim_kv_rc (*replace)(scim_kv_claim *claim, const char **kept, const char **why);
+    void (*unclaim)(scim_kv_claim *claim);
 };
 
 struct scim_kv {
     const scim_kv_engine *engine;
     apr_pool_t *pool;        /* this and the next: set by scim_kv_open */
     unsigned int generation; /* of the process that may use it */
+};
+
+struct scim_kv_claim {
+    const scim_kv_engine *engine; /* this and pool: set by scim_kv_claim_store */
+    apr_pool_t *pool;
+    const char *where; /* behind the colon of the url */
 };
 
 struct scim_kv_txn {

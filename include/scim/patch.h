@@ -34,8 +34,9 @@ void scim_patch_wrote(const scim_patch *patch, apr_array_header_t *written);
 
 /* Applies patch to a copy of existing (stored JSON; not changed) and makes
  * the draft of the result, validated as a whole.  May be called again with
- * another existing.  draft->json is equal to existing where nothing changed;
- * draft->members is NULL where no operation names members. */
+ * another existing.  draft->json is equal to existing where nothing changed,
+ * and shares with it what no operation names, but references, which the caller
+ * may change; draft->members is NULL where no operation names members. */
 const scim_error *scim_patch_apply(scim_draft *draft, const scim_patch *patch,
                                    const json_t *existing, apr_pool_t *result_pool);
 

@@ -118,7 +118,8 @@ struct scim_resource_type {
     const scim_schema *common;     /* schemas, id, externalId, meta: RFC 7643 section 3.1 */
     const scim_attribute *members; /* the attribute of that role, or NULL */
     const scim_attribute *groups;  /* likewise */
-    const json_t *document;        /* as /ResourceTypes shows it, without meta */
+    bool hides;             /* its stored JSON may have what is not returned unless asked for */
+    const json_t *document; /* as /ResourceTypes shows it, without meta */
 };
 
 struct scim_registry {

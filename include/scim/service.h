@@ -142,6 +142,8 @@ struct scim_reply {
     const scim_error *error;    /* that the body tells, or NULL */
     apr_array_header_t *events; /* of scim_event: what this call committed; NULL: nothing */
     const char *warning; /* for the error log: what failed behind a change that is done */
+    bool unfinished;     /* there is more to do that nobody has to wait for: see
+                            scim_service_go_on */
 };
 
 /* The route of a path below the base ("" or "/Users/2819c223-..."), decoded,
@@ -157,6 +159,14 @@ const char *scim_route_allow(unsigned int methods, apr_pool_t *result_pool);
  * route (404, 405, OPTIONS), the identity (401), its scope (403), then what
  * the handler does.  All of the reply is in pool. */
 void scim_service_answer(scim_reply *reply, const scim_call *call, apr_pool_t *pool);
+
+/* What a reply that is unfinished leaves to do once it is sent: the members of a
+ * large group that was deleted.  Takes a step and a pause, some ten milliseconds
+ * each; is called until reply->unfinished is false, or scim_service_leave is, which
+ * leaves the rest to whoever writes next.  Of the reply, events and warning are
+ * those of the step, in pool; count goes on. */
+void scim_service_go_on(scim_reply *reply, const scim_call *call, apr_pool_t *pool);
+void scim_service_leave(scim_reply *reply, const scim_call *call);
 
 /* The reply that an error is, for httpd's own use too. */
 void scim_service_error(scim_reply *reply, const scim_error *error, const char *accept,

@@ -61,6 +61,10 @@ const scim_error *scim_store_complete(bool *out, scim_view *view);
 
 const scim_registry *scim_store_registry(const scim_store *store);
 
+/* What keeps the store from being written to or opened again, for the
+ * administrator; NULL where nothing does, see scim_kv_fault. */
+const char *scim_store_fault(scim_store *store, apr_pool_t *result_pool);
+
 /* The engine, for statistics and upkeep. */
 scim_kv *scim_store_kv(scim_store *store);
 

@@ -292,9 +292,23 @@ static bool has_name(const char *names, const char *text, size_t len)
     return false;
 }
 
+/* A code is what most send. */
+static bool is_code(const char *text, size_t len)
+{
+    for (size_t i = 0; len == 2 && i < sizeof(countries) / sizeof(*countries); i++) {
+        if (memcmp(countries[i].alpha2, text, 2) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 const char *scim_country_code(const char *text)
 {
     size_t len = strlen(text);
+    if (is_code(text, len)) {
+        return NULL;
+    }
     for (size_t i = 0; i < sizeof(countries) / sizeof(*countries); i++) {
         const country *c = &countries[i];
         if ((len == 3 && scim_text_casecmp(c->alpha3, text) == 0) ||

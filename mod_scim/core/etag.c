@@ -9,9 +9,29 @@
 #include <apr_lib.h>
 #include <apr_strings.h>
 
+char *scim_etag_format(apr_uint64_t version, char *buf)
+{
+    char digits[20], *at = buf;
+    int count = 0;
+
+    do {
+        digits[count++] = (char)('0' + version % 10);
+        version /= 10;
+    } while (version);
+    *at++ = 'W';
+    *at++ = '/';
+    *at++ = '"';
+    while (count) {
+        *at++ = digits[--count];
+    }
+    *at++ = '"';
+    *at = '\0';
+    return buf;
+}
+
 const char *scim_etag_make(apr_uint64_t version, apr_pool_t *result_pool)
 {
-    return apr_psprintf(result_pool, "W/\"%" APR_UINT64_T_FMT "\"", version);
+    return scim_etag_format(version, apr_palloc(result_pool, SCIM_ETAG_LEN + 1));
 }
 
 static const char *skip_space(const char *at)

@@ -87,29 +87,45 @@ bool scim_id_mint(scim_id *out, const scim_id *last, apr_time_t now)
     return scim_id_compare(out, &before) > 0;
 }
 
-static bool is_dash(int at)
+/* How many bytes stand between the dashes. */
+static const int groups[] = {4, 2, 2, 2, 6};
+
+#define GROUPS (sizeof(groups) / sizeof(groups[0]))
+
+/* One more than what a digit stands for, 0 for any other character: nobody foresees
+ * which digits of an id are letters, so there is no branch. */
+static const unsigned char digits_of[256] = {
+    ['0'] = 1,  ['1'] = 2,  ['2'] = 3,  ['3'] = 4,  ['4'] = 5,  ['5'] = 6,
+    ['6'] = 7,  ['7'] = 8,  ['8'] = 9,  ['9'] = 10, ['a'] = 11, ['b'] = 12,
+    ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
+};
+
+static inline unsigned int value_of(char c)
 {
-    return at == 8 || at == 13 || at == 18 || at == 23;
+    return digits_of[(unsigned char)c] - 1u;
 }
 
 bool scim_id_parse(scim_id *out, const char *text)
 {
-    static const char digits[] = "0123456789abcdef";
-    scim_id id = {{0}};
-    int at, nibble = 0;
+    unsigned char *to;
+    unsigned int all = 0;
+    scim_id id;
+    apr_size_t g;
+    int i;
 
-    for (at = 0; at < SCIM_ID_TEXT; at++) {
-        const char *digit = text[at] ? strchr(digits, text[at]) : NULL;
-
-        if (is_dash(at) ? text[at] != '-' : !digit) {
-            return false;
-        }
-        if (!is_dash(at)) {
-            id.bytes[nibble / 2] |= (unsigned char)((digit - digits) << (nibble % 2 ? 0 : 4));
-            nibble++;
-        }
+    if (strnlen(text, SCIM_ID_TEXT + 1) != SCIM_ID_TEXT) {
+        return false;
     }
-    if (text[at]) {
+    for (g = 0, to = id.bytes; g < GROUPS; g++, text++) {
+        for (i = 0; i < groups[g]; i++, text += 2) {
+            unsigned int high = value_of(text[0]), low = value_of(text[1]);
+
+            all |= high | low;
+            *to++ = (unsigned char)(high << 4 | low);
+        }
+        all |= g + 1 < GROUPS && *text != '-' ? 16 : 0;
+    }
+    if (all > 15) {
         return false;
     }
     *out = id;
@@ -119,17 +135,19 @@ bool scim_id_parse(scim_id *out, const char *text)
 char *scim_id_format(const scim_id *id, char *buf)
 {
     static const char digits[] = "0123456789abcdef";
+    const unsigned char *from = id->bytes;
     char *at = buf;
+    apr_size_t g;
     int i;
 
-    for (i = 0; i < 16; i++) {
-        if (i == 4 || i == 6 || i == 8 || i == 10) {
-            *at++ = '-';
+    for (g = 0; g < GROUPS; g++) {
+        for (i = 0; i < groups[g]; i++, from++) {
+            *at++ = digits[*from >> 4];
+            *at++ = digits[*from & 0xF];
         }
-        *at++ = digits[id->bytes[i] >> 4];
-        *at++ = digits[id->bytes[i] & 0xF];
+        *at++ = '-';
     }
-    *at = '\0';
+    at[-1] = '\0';
     return buf;
 }
 

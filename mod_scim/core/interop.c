@@ -73,7 +73,7 @@ static void put_display(json_t *object, const scim_attribute *attribute)
     if (json_is_string(name) && (!display || is_blank(display)) &&
         scim_attribute_sub(attribute, "display", strlen("display")) &&
         !scim_attribute_sub(attribute, "displayName", strlen("displayName"))) {
-        json_object_set(object, "display", name);
+        json_object_set_nocheck(object, "display", name);
     }
 }
 
@@ -89,7 +89,7 @@ static void put_referenced(json_t *object, const scim_attribute *attribute)
     const char *slash = strrchr(ref, '/');
     const char *id = slash ? slash + 1 : ref;
     if (*id) {
-        json_object_set_new(object, "value", json_string(id));
+        json_object_set_new_nocheck(object, "value", json_string(id));
     }
 }
 
@@ -106,8 +106,8 @@ static json_t *normal_complex(const json_t *value, const scim_attribute *attribu
     json_t *item;
     json_object_foreach ((json_t *)value, key, item) {
         const scim_attribute *sub = scim_attribute_sub(attribute, key, strlen(key));
-        json_object_set_new(object, sub ? sub->name : key,
-                            sub ? normal(item, sub, false) : share(item));
+        json_object_set_new_nocheck(object, sub ? sub->name : key,
+                                    sub ? normal(item, sub, false) : share(item));
     }
     put_display(object, attribute);
     put_referenced(object, attribute);
@@ -170,7 +170,7 @@ static const scim_error *put(json_t *into, const char *name, json_t *value, cons
     if (there && says_nothing) {
         json_decref(value);
     } else {
-        json_object_set_new(into, name, value);
+        json_object_set_new_nocheck(into, name, value);
     }
     return NULL;
 }
@@ -181,7 +181,7 @@ static json_t *child(json_t *into, const char *name)
     json_t *object = json_object_get(into, name);
     if (!json_is_object(object)) {
         object = json_object();
-        json_object_set_new(into, name, object);
+        json_object_set_new_nocheck(into, name, object);
     }
     return object;
 }
@@ -348,7 +348,7 @@ const scim_error *scim_interop_resource(json_t **out, const json_t *body,
     json_object_foreach ((json_t *)body, key, value) {
         SCIM_ERR(put_key(result, key, value, &in));
     }
-    json_object_set(result, "schemas", known);
+    json_object_set_nocheck(result, "schemas", known);
     *out = result;
     return NULL;
 }
@@ -371,8 +371,8 @@ static json_t *normal_extension(const json_t *value, const scim_schema *schema)
     json_t *item;
     json_object_foreach ((json_t *)value, key, item) {
         const scim_attribute *attribute = scim_schema_attribute(schema, key, strlen(key));
-        json_object_set_new(object, attribute ? attribute->name : key,
-                            attribute ? normal(item, attribute, false) : share(item));
+        json_object_set_new_nocheck(object, attribute ? attribute->name : key,
+                                    attribute ? normal(item, attribute, false) : share(item));
     }
     return object;
 }

@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * JSON over Jansson.  What a client sent is looked at three times: a scan of
- * the bytes that refuses what would cost too much to parse, Jansson's parser,
- * and a walk over the result for names that SCIM holds to be the same.
+ * JSON over Jansson.  What a client sent is read by our own parser, and where that
+ * finds a fault in it looked at twice more, to tell which: by a scan of the bytes
+ * that refuses what would cost too much to parse, and by Jansson's parser.  A walk
+ * over the result finds names that SCIM holds to be the same.
  */
 #include "scim/json.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <apr_strings.h>
 
+#include "json_parse.h"
 #include "scim/text.h"
 
 #define BOM "\xef\xbb\xbf"
@@ -205,45 +206,64 @@ static const scim_error *parse_fault(const json_error_t *fault, apr_pool_t *resu
                            fault_text(json_error_code(fault)));
 }
 
+typedef struct member_name {
+    const char *text;
+    apr_size_t len;
+} member_name;
+
 static int compare_names(const void *a, const void *b)
 {
-    return scim_text_casecmp(*(const char *const *)a, *(const char *const *)b);
+    return scim_text_casecmp(((const member_name *)a)->text, ((const member_name *)b)->text);
 }
 
-/* Sorted, since comparing each name with each would let one body of full
- * objects cost a second. */
-static const scim_error *check_members(json_t *object, const char **names,
+static const scim_error *check_pair(const member_name *one, const member_name *other,
+                                    apr_pool_t *result_pool)
+{
+    if (one->len != other->len || scim_text_casecmp(one->text, other->text)) {
+        return NULL;
+    }
+    return scim_error_make(result_pool, SCIM_E_INVALID_SYNTAX,
+                           "The names \"%.128s\" and \"%.128s\" in one object differ "
+                           "only in case; attribute names have no case",
+                           one->text, other->text);
+}
+
+#define FEW_NAMES 16
+
+/* Few names are compared each with each.  Many are sorted, since otherwise one body
+ * of full objects would cost a second. */
+static const scim_error *check_members(json_t *object, member_name *names,
                                        apr_pool_t *result_pool)
 {
-    const char *name;
+    const char *text;
     json_t *value;
-    size_t count = 0, i;
+    size_t count = 0, len, i, j;
 
-    json_object_foreach (object, name, value) {
-        names[count++] = name;
+    json_object_keylen_foreach(object, text, len, value)
+    {
+        names[count++] = (member_name){text, len};
     }
-    qsort(names, count, sizeof(*names), compare_names);
+    if (count > FEW_NAMES) {
+        qsort(names, count, sizeof(*names), compare_names);
+    }
     for (i = 1; i < count; i++) {
-        if (!scim_text_casecmp(names[i - 1], names[i])) {
-            return scim_error_make(result_pool, SCIM_E_INVALID_SYNTAX,
-                                   "The names \"%.128s\" and \"%.128s\" in one object differ "
-                                   "only in case; attribute names have no case",
-                                   names[i - 1], names[i]);
+        for (j = count > FEW_NAMES ? i - 1 : 0; j < i; j++) {
+            SCIM_ERR(check_pair(&names[j], &names[i], result_pool));
         }
     }
     return NULL;
 }
 
 /* names is room for those of the largest object. */
-static const scim_error *check_names(json_t *json, const char **names, apr_pool_t *result_pool)
+static const scim_error *check_names(json_t *json, member_name *names, apr_pool_t *result_pool)
 {
-    const char *name;
+    const char *key;
     json_t *value;
     size_t i;
 
     if (json_is_object(json)) {
         SCIM_ERR(check_members(json, names, result_pool));
-        json_object_foreach (json, name, value) {
+        json_object_foreach (json, key, value) {
             SCIM_ERR(check_names(value, names, result_pool));
         }
     } else {
@@ -254,16 +274,14 @@ static const scim_error *check_names(json_t *json, const char **names, apr_pool_
     return NULL;
 }
 
-const scim_error *scim_json_read(json_t **out, const char *bytes, apr_size_t len,
-                                 apr_pool_t *result_pool)
+/* What our own parser does not take.  *out is new. */
+static const scim_error *read_slowly(json_t **out, const char *bytes, apr_size_t len,
+                                     apr_pool_t *result_pool)
 {
-    const char *names[SCIM_JSON_MAX_KEYS];
     const char *what;
     json_error_t fault;
     apr_size_t at;
-    json_t *json;
 
-    *out = NULL;
     if (!len) {
         return scim_error_make(result_pool, SCIM_E_INVALID_SYNTAX,
                                "There is no JSON: the body is empty");
@@ -274,11 +292,20 @@ const scim_error *scim_json_read(json_t **out, const char *bytes, apr_size_t len
     if ((what = exceeded_limit(bytes, len, &at))) {
         return fault_at(bytes, at, what, result_pool);
     }
+    /* Any type is parsed, to be refused by its name. */
+    *out = json_loadb(bytes, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &fault);
+    return *out ? NULL : parse_fault(&fault, result_pool);
+}
 
-    /* Any type is parsed, to be refused by its name below. */
-    json = json_loadb(bytes, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &fault);
+const scim_error *scim_json_read(json_t **out, const char *bytes, apr_size_t len,
+                                 apr_pool_t *result_pool)
+{
+    member_name names[SCIM_JSON_MAX_KEYS];
+    json_t *json = json_parse(bytes, len);
+
+    *out = NULL;
     if (!json) {
-        return parse_fault(&fault, result_pool);
+        SCIM_ERR(read_slowly(&json, bytes, len, result_pool));
     }
     scim_json_adopt_secret(json, result_pool);
     if (!json_is_object(json)) {
@@ -293,8 +320,9 @@ const scim_error *scim_json_read(json_t **out, const char *bytes, apr_size_t len
 
 json_t *scim_json_read_own(const char *bytes, apr_size_t len, apr_pool_t *result_pool)
 {
-    json_t *json = json_loadb(bytes, len, 0, NULL);
+    json_t *json = json_parse(bytes, len);
 
+    json = json ? json : json_loadb(bytes, len, 0, NULL);
     if (!json_is_object(json)) {
         json_decref(json);
         return NULL;
@@ -302,71 +330,16 @@ json_t *scim_json_read_own(const char *bytes, apr_size_t len, apr_pool_t *result
     return scim_json_adopt(json, result_pool);
 }
 
-#define MIN_DIGITS 15 /* a decimal of so many digits survives a double */
-#define MAX_DIGITS 17 /* any double survives so many digits */
-
-static bool survives(double real, int digits)
-{
-    char text[40];
-
-    snprintf(text, sizeof(text), "%.*g", digits, real);
-    return strtod(text, NULL) == real;
-}
-
-/* How many digits all numbers with a fraction need, least where there are
- * none: 1.1 is to be written so, not 1.1000000000000001. */
-static int real_digits(const json_t *json, int least)
-{
-    const char *key;
-    json_t *value;
-    size_t i;
-
-    if (json_is_real(json)) {
-        while (least < MAX_DIGITS && !survives(json_real_value(json), least)) {
-            least++;
-        }
-    }
-    json_object_foreach ((json_t *)json, key, value) {
-        least = real_digits(value, least);
-    }
-    json_array_foreach (json, i, value) {
-        least = real_digits(value, least);
-    }
-    return least;
-}
-
-char *scim_json_write(const json_t *json, apr_size_t *len, apr_pool_t *result_pool)
-{
-    size_t precision = JSON_REAL_PRECISION(real_digits(json, MIN_DIGITS));
-    char *text = json_dumps(json, JSON_COMPACT | JSON_ENCODE_ANY | precision);
-    apr_abortfunc_t abort_fn = apr_pool_abort_get(result_pool);
-    json_free_t release;
-    char *copy;
-
-    *len = 0;
-    if (!text) {
-        /* Nothing here holds what Jansson refuses to write, so memory is
-         * what it lacks: as when a pool cannot grow, the process decides. */
-        if (abort_fn) {
-            abort_fn(APR_ENOMEM);
-        }
-        return NULL;
-    }
-    *len = strlen(text);
-    copy = apr_pstrmemdup(result_pool, text, *len);
-    json_get_alloc_funcs(NULL, &release);
-    release(text);
-    return copy;
-}
-
 json_t *scim_json_get(const json_t *object, const char *name, const char **key)
 {
     json_t *json = (json_t *)object; /* Jansson's iterators take no const */
     void *iter = json_object_iter_at(json, name);
+    apr_size_t len = strlen(name);
 
     if (!iter) {
         iter = json_object_iter(json);
-        while (iter && scim_text_casecmp(json_object_iter_key(iter), name)) {
+        while (iter && (json_object_iter_key_len(iter) != len ||
+                        scim_text_casecmp(json_object_iter_key(iter), name))) {
             iter = json_object_iter_next(json, iter);
         }
     }

@@ -8,14 +8,32 @@
 
 #include <string.h>
 
+#include <apr_hash.h>
+
 #include "scim/json.h"
 #include "scim/text.h"
 #include "scim/time.h"
+
+/* From this many bytes on, a text is prepared once for all terms of a filter. */
+#define LONG_TEXT 1024
+
+typedef struct prepared_text {
+    const json_t *value;
+    const char *text;
+    apr_size_t len;
+} prepared_text;
+
+/* The long texts that were asked for, while one filter is evaluated. */
+typedef struct long_texts {
+    apr_pool_t *pool; /* NULL: none yet */
+    apr_hash_t *by_value;
+} long_texts;
 
 /* What paths are looked up in: a whole subject, or one element. */
 typedef struct view {
     scim_candidate *subject;
     const json_t *element; /* NULL: the subject */
+    long_texts *texts;
     apr_pool_t *pool;
 } view;
 
@@ -49,20 +67,44 @@ static int order_bytes(const char *a, apr_size_t a_len, const char *b, apr_size_
     return order ? order : (a_len > b_len) - (a_len < b_len);
 }
 
-static bool match_text(const scim_filter *filter, const json_t *value, apr_pool_t *pool)
+static void prepare(prepared_text *out, const scim_filter *filter, const json_t *value,
+                    apr_pool_t *pool)
 {
     const scim_attribute *leaf = scim_path_leaf(&filter->path);
     bool exact = leaf->case_exact || leaf->type == SCIM_TYPE_BINARY;
+
+    out->value = value;
+    out->text = scim_text_prepare(json_string_value(value), json_string_length(value), exact,
+                                  &out->len, pool);
+}
+
+/* A value has one attribute, hence one prepared form, whichever term asks.  In a
+ * pool of its own: the caller's may live for many evaluations. */
+static const prepared_text *prepare_long(const scim_filter *filter, const json_t *value,
+                                         const view *v)
+{
+    prepared_text *text;
+
+    if (!v->texts->pool) {
+        apr_pool_create(&v->texts->pool, v->pool);
+        v->texts->by_value = apr_hash_make(v->texts->pool);
+    }
+    text = apr_hash_get(v->texts->by_value, &value, sizeof(value));
+    if (!text) {
+        text = apr_palloc(v->texts->pool, sizeof(*text));
+        prepare(text, filter, value, v->texts->pool);
+        apr_hash_set(v->texts->by_value, &text->value, sizeof(text->value), text);
+    }
+    return text;
+}
+
+static bool match_text(const scim_filter *filter, const prepared_text *value)
+{
     const char *needle = filter->value.prepared;
     apr_size_t needle_len = filter->value.prepared_len;
-    const char *text;
-    apr_size_t len;
+    const char *text = value->text;
+    apr_size_t len = value->len;
 
-    if (!json_is_string(value)) {
-        return false;
-    }
-    text = scim_text_prepare(json_string_value(value), json_string_length(value), exact, &len,
-                             pool);
     switch (filter->op) {
     case SCIM_OP_CO:
         return memmem(text, len, needle, needle_len) != NULL;
@@ -75,19 +117,18 @@ static bool match_text(const scim_filter *filter, const json_t *value, apr_pool_
     }
 }
 
-/* Long text is not kept until the whole filter is done: it would be kept once
- * for each of its terms. */
-static bool match_string(const scim_filter *filter, const json_t *value, apr_pool_t *pool)
+static bool match_string(const scim_filter *filter, const json_t *value, const view *v)
 {
-    apr_pool_t *own;
-    bool matches;
+    prepared_text text;
 
-    if (json_string_length(value) < 1024 || apr_pool_create(&own, pool) != APR_SUCCESS) {
-        return match_text(filter, value, pool);
+    if (!json_is_string(value)) {
+        return false;
     }
-    matches = match_text(filter, value, own);
-    apr_pool_destroy(own);
-    return matches;
+    if (json_string_length(value) >= LONG_TEXT) {
+        return match_text(filter, prepare_long(filter, value, v));
+    }
+    prepare(&text, filter, value, v->pool);
+    return match_text(filter, &text);
 }
 
 static bool match_time(const scim_filter *filter, const json_t *value)
@@ -116,11 +157,11 @@ static bool match_number(const scim_filter *filter, const json_t *value)
     return is_ordered(filter->op, (real > filter->value.real) - (real < filter->value.real));
 }
 
-static bool match_scalar(const scim_filter *filter, const json_t *value, apr_pool_t *pool)
+static bool match_scalar(const scim_filter *filter, const json_t *value, const view *v)
 {
     switch (filter->value.kind) {
     case SCIM_LITERAL_STRING:
-        return match_string(filter, value, pool);
+        return match_string(filter, value, v);
     case SCIM_LITERAL_TIME:
         return match_time(filter, value);
     case SCIM_LITERAL_NUMBER:
@@ -136,9 +177,9 @@ static bool match_scalar(const scim_filter *filter, const json_t *value, apr_poo
 
 /* Reaching values */
 
-typedef bool visitor(const scim_filter *filter, const json_t *value, apr_pool_t *pool);
+typedef bool visitor(const scim_filter *filter, const json_t *value, const view *v);
 
-static bool is_assigned(const scim_filter *filter, const json_t *value, apr_pool_t *pool)
+static bool is_assigned(const scim_filter *filter, const json_t *value, const view *v)
 {
     return value && !scim_json_unassigned(value);
 }
@@ -146,22 +187,22 @@ static bool is_assigned(const scim_filter *filter, const json_t *value, apr_pool
 /* Whether visit accepts any value that the path ends at, below the value of
  * its attribute. */
 static bool any_value(const scim_filter *filter, const json_t *value, const scim_attribute *sub,
-                      visitor *visit, apr_pool_t *pool)
+                      visitor *visit, const view *v)
 {
     size_t i;
 
     if (json_is_array(value)) {
         for (i = 0; i < json_array_size(value); i++) {
-            if (any_value(filter, json_array_get(value, i), sub, visit, pool)) {
+            if (any_value(filter, json_array_get(value, i), sub, visit, v)) {
                 return true;
             }
         }
         return false;
     }
     if (sub) {
-        return any_value(filter, json_object_get(value, sub->name), NULL, visit, pool);
+        return any_value(filter, json_object_get(value, sub->name), NULL, visit, v);
     }
-    return visit(filter, value, pool);
+    return visit(filter, value, v);
 }
 
 static bool is_edge(const scim_attribute *attribute)
@@ -209,9 +250,10 @@ static bool matches(const scim_filter *filter, const view *v);
 static bool match_elements(const scim_filter *filter, const view *v)
 {
     const json_t *value = find_value(&filter->path, v);
-    view below = {.subject = v->subject, .element = value, .pool = v->pool};
+    view below = *v;
     size_t i;
 
+    below.element = value;
     if (!json_is_array(value)) {
         return value && matches(filter->left, &below);
     }
@@ -238,7 +280,7 @@ static bool match_path(const scim_filter *filter, const view *v)
         return match_elements(filter, v);
     }
     return any_value(filter, find_value(&filter->path, v), filter->path.sub,
-                     filter->kind == SCIM_FILTER_PRESENT ? is_assigned : match_scalar, v->pool);
+                     filter->kind == SCIM_FILTER_PRESENT ? is_assigned : match_scalar, v);
 }
 
 static bool matches(const scim_filter *filter, const view *v)
@@ -257,12 +299,25 @@ static bool matches(const scim_filter *filter, const view *v)
     }
 }
 
+static bool evaluate(const scim_filter *filter, view *v)
+{
+    long_texts texts = {NULL, NULL};
+    bool found;
+
+    v->texts = &texts;
+    found = matches(filter, v);
+    if (texts.pool) {
+        apr_pool_destroy(texts.pool);
+    }
+    return found;
+}
+
 bool scim_filter_match(const scim_filter *filter, scim_candidate *subject,
                        apr_pool_t *scratch_pool)
 {
     view v = {.subject = subject, .pool = scratch_pool};
 
-    return matches(filter, &v);
+    return evaluate(filter, &v);
 }
 
 bool scim_filter_match_element(const scim_filter *filter, const json_t *element,
@@ -270,7 +325,7 @@ bool scim_filter_match_element(const scim_filter *filter, const json_t *element,
 {
     view v = {.element = element, .pool = scratch_pool};
 
-    return matches(filter, &v);
+    return evaluate(filter, &v);
 }
 
 /* Reading trees */

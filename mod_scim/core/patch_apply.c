@@ -83,7 +83,7 @@ static json_t *need(json_t *object, const char *name, json_t *make(void))
 
     if (!value) {
         value = make();
-        json_object_set_new(object, name, value);
+        json_object_set_new_nocheck(object, name, value);
     }
     return value;
 }
@@ -102,7 +102,7 @@ static const scim_error *put(work *w, json_t *object, const scim_attribute *attr
     if (!value) {
         json_object_del(object, attribute->name);
     } else if (!same) {
-        json_object_set_new(object, attribute->name, json_deep_copy(value));
+        json_object_set_new_nocheck(object, attribute->name, json_deep_copy(value));
     }
     return NULL;
 }
@@ -132,7 +132,7 @@ static const scim_error *tidy(work *w, json_t *holder, const scim_attribute *att
     SCIM_ERR(scim_validate_value(&canonical, json_object_get(holder, attribute->name),
                                  attribute, false, attribute->path, true, w->scratch));
     if (canonical) {
-        json_object_set(holder, attribute->name, canonical);
+        json_object_set_nocheck(holder, attribute->name, canonical);
     } else {
         json_object_del(holder, attribute->name);
     }
@@ -153,7 +153,7 @@ static void set_primary(json_t *array, const json_t *primary)
 
     json_array_foreach (array, i, element) {
         if (element != primary && is_primary(element)) {
-            json_object_set_new(element, "primary", json_false());
+            json_object_set_new_nocheck(element, "primary", json_false());
         }
     }
 }
@@ -297,7 +297,7 @@ static const scim_error *keep(work *w, json_t *element, const json_t *before,
             return immutable_error(sub, w->pool);
         }
         if (kept && !now && (fixed || json_object_get(change->template, sub->name))) {
-            json_object_set(element, sub->name, kept);
+            json_object_set_nocheck(element, sub->name, kept);
         }
     }
     return NULL;
@@ -510,13 +510,57 @@ static const scim_error *check_changes(const work *w, const json_t *existing)
     return NULL;
 }
 
+/* Gives copy a value of its own under name, once. */
+static void copy_value(json_t *copy, const json_t *existing, const char *name)
+{
+    const json_t *value = json_object_get(copy, name);
+
+    if (value && value == json_object_get(existing, name)) {
+        json_object_set_new_nocheck(copy, name, json_deep_copy(value));
+    }
+}
+
+/* References are given their $ref anew whenever a resource is stored. */
+static void copy_references(json_t *copy, const json_t *existing, const scim_schema *schema,
+                            bool extension)
+{
+    int i;
+
+    for (i = 0; i < schema->attributes_count; i++) {
+        if (schema->attributes[i].role == SCIM_ROLE_REFERENCE) {
+            copy_value(copy, existing, extension ? schema->urn : schema->attributes[i].name);
+        }
+    }
+}
+
+/* A copy that shares with existing what no change names: most of it.  Since that
+ * was valid when it was stored, scim_validate_whole finds nothing to drop in it. */
+static json_t *working_copy(const json_t *existing, const scim_patch *patch)
+{
+    const scim_resource_type *type = patch->type;
+    json_t *copy = json_copy((json_t *)existing);
+    int i;
+
+    for (i = 0; i < patch->changes->nelts; i++) {
+        const scim_path *path = &APR_ARRAY_IDX(patch->changes, i, patch_change).path;
+
+        copy_value(copy, existing,
+                   path->extension ? path->extension->urn : path->attribute->name);
+    }
+    copy_references(copy, existing, type->schema, false);
+    for (i = 0; i < type->extensions_count; i++) {
+        copy_references(copy, existing, type->extensions[i].schema, true);
+    }
+    return copy;
+}
+
 const scim_error *scim_patch_apply(scim_draft *draft, const scim_patch *patch,
                                    const json_t *existing, apr_pool_t *result_pool)
 {
     work w = {.patch = patch, .pool = result_pool};
     const scim_error *err;
 
-    w.json = scim_json_adopt(json_deep_copy(existing), result_pool);
+    w.json = scim_json_adopt(working_copy(existing, patch), result_pool);
     apr_pool_create(&w.scratch, result_pool);
     err = apply_changes(&w);
     apr_pool_destroy(w.scratch);

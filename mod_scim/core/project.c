@@ -95,10 +95,13 @@ const scim_error *scim_projection_parse(const scim_projection **out, const char 
                                         const char *excluded, const scim_resource_type *type,
                                         apr_pool_t *result_pool)
 {
+    *out = NULL;
+    if (!attributes && !excluded) {
+        return NULL;
+    }
     const apr_array_header_t *shown = split(attributes, result_pool);
     const apr_array_header_t *hidden = split(excluded, result_pool);
 
-    *out = NULL;
     if (shown->nelts > 0 && hidden->nelts > 0) {
         return scim_error_make(result_pool, SCIM_E_INVALID_VALUE,
                                "attributes and excludedAttributes exclude each other: "
@@ -142,12 +145,24 @@ void scim_projection_wrote(apr_array_header_t *written, const scim_attribute *at
     }
 }
 
+/* Whether it, or a part of it, would be noted where it is written. */
+static bool on_request(const scim_attribute *attribute)
+{
+    bool found = attribute->returned == SCIM_RETURNED_REQUEST;
+
+    for (int i = 0; i < attribute->subs_count && !found; i++) {
+        found = attribute->subs[i].returned == SCIM_RETURNED_REQUEST;
+    }
+    return found;
+}
+
 static void wrote_schema(apr_array_header_t *written, const json_t *object,
                          const scim_schema *schema)
 {
     for (int i = 0; i < schema->attributes_count; i++) {
         const scim_attribute *attribute = &schema->attributes[i];
-        const json_t *value = scim_json_get(object, attribute->name, NULL);
+        const json_t *value =
+            on_request(attribute) ? scim_json_get(object, attribute->name, NULL) : NULL;
         if (value) {
             scim_projection_wrote(written, attribute, value);
         }

@@ -809,6 +809,36 @@ static const scim_attribute *find_role(const scim_schema *schema, scim_role role
     return NULL;
 }
 
+/* A password is not stored with the others. */
+static bool hides(const scim_attribute *attributes, int count)
+{
+    for (int i = 0; i < count; i++) {
+        const scim_attribute *a = &attributes[i];
+        bool hidden =
+            a->returned == SCIM_RETURNED_NEVER || a->returned == SCIM_RETURNED_REQUEST;
+
+        if ((hidden && a->role != SCIM_ROLE_PASSWORD) || hides(a->subs, a->subs_count)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool type_hides(const scim_resource_type *type)
+{
+    if (hides(type->schema->attributes, type->schema->attributes_count)) {
+        return true;
+    }
+    for (int i = 0; i < type->extensions_count; i++) {
+        const scim_schema *schema = type->extensions[i].schema;
+
+        if (hides(schema->attributes, schema->attributes_count)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static const scim_error *add_type(builder *b, const source *s)
 {
     scim_resource_type type = {0};
@@ -827,6 +857,7 @@ static const scim_error *add_type(builder *b, const source *s)
     type.common = common_for(b, type.schema);
     type.members = find_role(type.schema, SCIM_ROLE_MEMBERS);
     type.groups = find_role(type.schema, SCIM_ROLE_GROUPS);
+    type.hides = type_hides(&type);
     type.document = publish(b, s->json, URN_RESOURCE_TYPE);
     APR_ARRAY_PUSH(b->types, scim_resource_type) = type;
     return NULL;

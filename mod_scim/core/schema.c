@@ -57,9 +57,11 @@ const int scim_schema_builtin_count =
 const scim_document scim_schema_common = DOCUMENT("Common.json", false, common_json);
 /* clang-format on */
 
+/* Most names differ in their first letters. */
 static bool same_name(const char *name, const char *text, apr_size_t len)
 {
-    return strlen(name) == len && scim_text_ncasecmp(name, text, len) == 0;
+    return len > 0 && (*name | 0x20) == (*text | 0x20) && strlen(name) == len &&
+           scim_text_ncasecmp(name, text, len) == 0;
 }
 
 static const scim_attribute *find(const scim_attribute *attributes, int count, const char *name,

@@ -48,6 +48,13 @@ static json_t *share(const json_t *value)
     return json_incref((json_t *)value);
 }
 
+static json_t *list_of(const char *text)
+{
+    json_t *list = json_array();
+    json_array_append_new(list, json_string(text));
+    return list;
+}
+
 /* Objects are left out on purpose: whether one is empty shows when its
  * attributes have been read, and one that stands where none belongs is an
  * error however empty it is. */
@@ -169,7 +176,7 @@ static const scim_error *put_canonical(json_t *into, const json_t *value,
         made = json_null();
     }
     if (made) {
-        json_object_set_new(into, attribute->name, made);
+        json_object_set_new_nocheck(into, attribute->name, made);
     }
     return NULL;
 }
@@ -208,7 +215,7 @@ static const char *whole_key(const json_t *element, const scim_attribute *attrib
     json_t *ordered = json_object();
     for (int i = 0; i < attribute->subs_count; i++) {
         const char *name = attribute->subs[i].name;
-        json_object_set(ordered, name, json_object_get(element, name));
+        json_object_set_nocheck(ordered, name, json_object_get(element, name));
     }
     apr_size_t len;
     const char *text = scim_json_write(attribute->subs ? ordered : element, &len, pool);
@@ -245,10 +252,14 @@ static const char *element_key(const json_t *element, const scim_attribute *attr
 }
 
 /* Takes over the reference to element.  Of two that are one the later adds
- * what the earlier did not say. */
+ * what the earlier did not say.  seen is NULL where there is but one. */
 static void add_element(json_t *list, json_t *element, apr_hash_t *seen,
                         const scim_attribute *attribute, const checker *c)
 {
+    if (!seen) {
+        json_array_append_new(list, element);
+        return;
+    }
     const char *key = element_key(element, attribute, c->pool);
     json_t *same = apr_hash_get(seen, key, APR_HASH_KEY_STRING);
     if (!same) {
@@ -278,7 +289,7 @@ static const scim_error *settle_primary(json_t *list, const place *at, const che
                                    in_words(at, c->pool));
         }
         if (primary) {
-            json_object_set_new(primary, "primary", json_false());
+            json_object_set_new_nocheck(primary, "primary", json_false());
         }
         primary = element;
     }
@@ -292,7 +303,7 @@ static const scim_error *fill_list(json_t *into, const json_t *from,
     if (!json_is_array(from)) {
         return wrong(at, "an array", from, c);
     }
-    apr_hash_t *seen = apr_hash_make(c->pool);
+    apr_hash_t *seen = json_array_size(from) > 1 ? apr_hash_make(c->pool) : NULL;
     apr_size_t i;
     json_t *value;
     json_array_foreach (from, i, value) {
@@ -521,7 +532,7 @@ static const scim_error *put_extension(scim_draft *draft, const json_t *value,
         return NULL;
     }
     json_t *object = json_object();
-    json_object_set_new(draft->json, schema->urn, object);
+    json_object_set_new_nocheck(draft->json, schema->urn, object);
     return fill_object(object, value, NULL, schema, &at, c);
 }
 
@@ -556,18 +567,18 @@ static const scim_error *keep_immutable(json_t *now, const json_t *before,
         }
         if (attribute->mutability == SCIM_WRITE_ONLY) {
             if (!is) {
-                json_object_set_new(now, attribute->name, share(was));
+                json_object_set_new_nocheck(now, attribute->name, share(was));
             }
         } else if (attribute->mutability != SCIM_IMMUTABLE) {
             if (attribute->type == SCIM_TYPE_COMPLEX && !attribute->multi_valued) {
                 if (!is) {
                     is = json_object();
-                    json_object_set_new(now, attribute->name, is);
+                    json_object_set_new_nocheck(now, attribute->name, is);
                 }
                 SCIM_ERR(keep_immutable(is, was, attribute->subs, attribute->subs_count, c));
             }
         } else if (!is) {
-            json_object_set_new(now, attribute->name, share(was));
+            json_object_set_new_nocheck(now, attribute->name, share(was));
         } else if (!json_equal(is, was)) {
             return scim_error_make(c->pool, SCIM_E_MUTABILITY,
                                    "%s is immutable: it has a value and cannot be changed",
@@ -589,7 +600,7 @@ static const scim_error *keep_all_immutable(scim_draft *draft, const json_t *exi
         json_t *is = json_object_get(draft->json, schema->urn);
         if (!is) {
             is = json_object();
-            json_object_set_new(draft->json, schema->urn, is);
+            json_object_set_new_nocheck(draft->json, schema->urn, is);
         }
         SCIM_ERR(keep_immutable(is, was, schema->attributes, schema->attributes_count, c));
     }
@@ -603,7 +614,7 @@ static void begin_draft(scim_draft *draft, const scim_resource_type *type, bool 
     draft->type = type;
     draft->json = scim_json_adopt(json_object(), pool);
     /* Holds the first place; scim_validate_whole says what it lists. */
-    json_object_set_new(draft->json, "schemas", json_pack("[s]", type->schema->urn));
+    json_object_set_new_nocheck(draft->json, "schemas", list_of(type->schema->urn));
     if (replaces && type->members) {
         scim_member_op clear = {.kind = SCIM_MEMBER_CLEAR, .where = type->members->path};
         draft->members = apr_array_make(pool, 1, sizeof(scim_member_op));
@@ -739,8 +750,8 @@ const scim_error *scim_validate_whole(json_t *json, const scim_resource_type *ty
         check_object(json, type->common->attributes, type->common->attributes_count, NULL, &c));
     SCIM_ERR(check_object(json, core->attributes, core->attributes_count, NULL, &c));
 
-    json_t *schemas = json_pack("[s]", core->urn);
-    json_object_set_new(json, "schemas", schemas);
+    json_t *schemas = list_of(core->urn);
+    json_object_set_new_nocheck(json, "schemas", schemas);
     for (int i = 0; i < type->extensions_count; i++) {
         const scim_extension *extension = &type->extensions[i];
         SCIM_ERR(check_extension(schemas, json_object_get(json, extension->schema->urn),

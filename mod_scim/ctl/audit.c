@@ -81,7 +81,7 @@ ctl_exit ctl_audit_open(ctl *c)
     ctl_audit_log *log;
     const char *path = wanted_path(c);
 
-    if (!path || (needs != CTL_WRITE && needs != CTL_CREATE)) {
+    if (!path || (needs != CTL_WRITE && needs != CTL_CREATE && needs != CTL_RESTORE)) {
         return CTL_OK;
     }
     log = apr_pcalloc(c->pool, sizeof(*log));

@@ -92,20 +92,6 @@ static const char *show_braked(const apr_array_header_t *braked, apr_pool_t *poo
     return braked->nelts ? names : "none";
 }
 
-/* "3.2 GiB" */
-static const char *show_size(apr_uint64_t size, apr_pool_t *pool)
-{
-    static const char *const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
-    double shown = (double)size;
-    int unit = 0;
-
-    while (shown >= 1024) {
-        shown /= 1024;
-        unit++;
-    }
-    return apr_psprintf(pool, "%.*f %s", unit ? 1 : 0, shown, units[unit]);
-}
-
 static const char *show_number(apr_uint64_t number, apr_pool_t *pool)
 {
     return apr_psprintf(pool, "%" APR_UINT64_T_FMT, number);
@@ -122,7 +108,7 @@ static void print_stat(const ctl *c, const scim_kv_stat *stat, const overview *a
     ctl_add_row(cells, 2, "Unicode:", scim_text_unicode_version());
     ctl_add_row(cells, 2, "Tenants:", show_number((apr_uint64_t)all->tenants->nelts, pool));
     ctl_add_row(cells, 2, "Entries:", show_number(stat->entries, pool));
-    ctl_add_row(cells, 2, "Used:", show_size(stat->used, pool));
+    ctl_add_row(cells, 2, "Used:", ctl_show_size(stat->used, pool));
     ctl_add_row(cells, 2,
                 "Readers:", apr_psprintf(pool, "%u of %u", stat->readers, stat->max_readers));
     ctl_add_row(cells, 2, "Pending:", show_pending(all->pending, pool));
@@ -231,7 +217,7 @@ static ctl_exit refuse_sweep(void)
 {
     ctl_complain(
         "the store has types or indexes of the organisation's own schemas, which scimctl "
-        "does not know; httpd does this itself, with its next writes");
+        "does not know; httpd does this itself, behind its next write");
     return CTL_REFUSED;
 }
 

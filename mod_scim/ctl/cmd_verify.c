@@ -3,6 +3,7 @@
  * scimctl verify: whether the store is whole.
  */
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <apr_strings.h>
@@ -14,55 +15,15 @@
 typedef struct telling {
     json_t *findings;     /* NULL: they are printed */
     apr_uint64_t entries; /* in all; 0: no progress is shown */
-    int percent;          /* that is shown; -1: none */
+    apr_uint64_t damage;  /* of pages */
+    ctl_progress progress;
 } telling;
-
-/* Takes the line of the progress away. */
-static void wipe_progress(telling *t)
-{
-    if (t->percent >= 0) {
-        fputs("\r\033[K", stderr);
-        t->percent = -1;
-    }
-}
 
 static void show_progress(const scim_verification *so_far, void *baton)
 {
     telling *t = baton;
-    int percent = t->entries ? (int)(so_far->rows * 100 / t->entries) : 0;
 
-    if (t->entries && percent != t->percent && percent <= 100) {
-        fprintf(stderr, "\r%3d%%", percent);
-        t->percent = percent;
-    }
-}
-
-static json_t *json_of(const scim_finding *finding)
-{
-    return json_pack("{s:s, s:s?, s:s?, s:s?, s:s?, s:s}", "table", finding->table, "tenant",
-                     finding->tenant, "type", finding->type, "id", finding->id, "attribute",
-                     finding->attribute, "what", finding->what);
-}
-
-/* Puts a comma before all but the first. */
-static void print_part(int *parts, const char *before, const char *text)
-{
-    if (text) {
-        printf("%s%s", (*parts)++ ? ", " : ": ", before);
-        ctl_print_text(text);
-    }
-}
-
-static void print_finding(const scim_finding *finding)
-{
-    int parts = 0;
-
-    printf("%s", finding->table);
-    print_part(&parts, "tenant ", finding->tenant);
-    print_part(&parts, "", finding->type);
-    print_part(&parts, "", finding->id);
-    print_part(&parts, "", finding->attribute);
-    printf(": %s\n", finding->what);
+    ctl_show_progress(&t->progress, so_far->rows, t->entries);
 }
 
 static void take_finding(const scim_finding *finding, void *baton)
@@ -70,10 +31,10 @@ static void take_finding(const scim_finding *finding, void *baton)
     telling *t = baton;
 
     if (t->findings) {
-        json_array_append_new(t->findings, json_of(finding));
+        json_array_append_new(t->findings, ctl_json_finding(finding));
     } else {
-        wipe_progress(t);
-        print_finding(finding);
+        ctl_wipe_progress(&t->progress);
+        ctl_print_finding(finding);
     }
 }
 
@@ -122,25 +83,109 @@ static apr_uint64_t entries_in_all(const ctl *c)
                : 0;
 }
 
-ctl_exit ctl_verify(ctl *c)
+static ctl_exit verify_store(ctl *c, telling *t, scim_verification *sum)
 {
-    telling t = {.percent = -1};
-    scim_verify_watcher watcher = {take_finding, show_progress, &t};
-    scim_verification sum;
+    scim_verify_watcher watcher = {take_finding, show_progress, t};
     const scim_error *err;
 
-    t.entries = entries_in_all(c);
-    t.findings = c->json ? json_array() : NULL;
-    err = scim_verify(&sum, c->store, c->options[CTL_TENANT], &watcher, c->pool);
-    wipe_progress(&t);
-    if (err) {
-        json_decref(t.findings);
-        return ctl_failed(err);
-    }
-    if (c->json) {
-        print_json(&sum, t.findings);
-    } else {
+    t->entries = entries_in_all(c);
+    err = scim_verify(sum, c->store, c->options[CTL_TENANT], &watcher, c->pool);
+    ctl_wipe_progress(&t->progress);
+    return err ? ctl_failed(err) : CTL_OK;
+}
+
+ctl_exit ctl_verify_store(ctl *c, bool telling_all, apr_uint64_t *findings)
+{
+    telling t = {.progress = {-1}};
+    scim_verification sum;
+    json_t *list = c->json ? json_array() : NULL;
+    ctl_exit code;
+
+    t.findings = list;
+    code = verify_store(c, &t, &sum);
+    *findings = sum.findings;
+    if (code == CTL_OK && telling_all && c->json) {
+        print_json(&sum, json_incref(list));
+    } else if (code == CTL_OK && telling_all) {
         print_summary(&sum);
     }
-    return sum.findings ? CTL_FAILED : CTL_OK;
+    json_decref(list);
+    return code;
+}
+
+/* Pages */
+
+static void take_damage(const char *what, void *baton)
+{
+    telling *t = baton;
+    scim_finding finding = {.table = "file", .what = what};
+
+    t->damage++;
+    take_finding(&finding, t);
+}
+
+static void show_pages(apr_uint64_t done, apr_uint64_t total, void *baton)
+{
+    telling *t = baton;
+
+    ctl_show_progress(&t->progress, done, total);
+}
+
+/* Nothing is read by way of pages that lead to wrong places. */
+static ctl_exit tell_damage(telling *t)
+{
+    scim_verification sum = {.findings = t->damage};
+
+    if (t->findings) {
+        print_json(&sum, json_incref(t->findings));
+    } else {
+        printf("%" APR_UINT64_T_FMT
+               " thing%s wrong with the pages of the file, so that nothing "
+               "else is looked at:\nrestore a backup, or keep what is whole (scimctl restore "
+               "--salvage).\n",
+               t->damage, t->damage == 1 ? " is" : "s are");
+    }
+    return CTL_FAILED;
+}
+
+/* The engine alone, before anything trusts what is in it. */
+static ctl_exit examine(ctl *c, telling *t)
+{
+    scim_kv_examiner to = {.damage = take_damage, .progress = show_pages, .baton = t};
+    scim_kv_options options = {.read_only = true};
+    const char *why = "";
+    scim_kv *kv;
+    scim_kv_rc rc = scim_kv_open(&kv, c->url, &options, &why, c->pool);
+
+    if (rc != SCIM_KV_OK) {
+        ctl_complain("%s", why);
+        return CTL_NO_STORE;
+    }
+    rc = scim_kv_examine(kv, &to);
+    scim_kv_close(kv);
+    ctl_wipe_progress(&t->progress);
+    if (t->damage) {
+        return tell_damage(t);
+    }
+    if (rc != SCIM_KV_OK) {
+        ctl_complain("%s: %s", c->url, scim_kv_strerror(rc));
+        return CTL_FAILED;
+    }
+    return CTL_OK;
+}
+
+ctl_exit ctl_verify(ctl *c)
+{
+    telling t = {.progress = {-1}, .findings = c->json ? json_array() : NULL};
+    apr_uint64_t findings = 0;
+    ctl_exit code = examine(c, &t);
+
+    json_decref(t.findings);
+    if (code == CTL_OK) {
+        code = ctl_open_store(c, c->url, NULL, true);
+    }
+    if (code == CTL_OK) {
+        code = ctl_verify_store(c, true, &findings);
+    }
+    return code == CTL_OK && findings ? CTL_FAILED : code;
 }

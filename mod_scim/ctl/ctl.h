@@ -19,6 +19,7 @@
 #include <jansson.h>
 
 #include "scim/store.h"
+#include "scim/verify.h"
 
 #define CTL_DEFAULT_STORE "lmdb:/var/lib/apache2/scim"
 
@@ -36,7 +37,9 @@ typedef enum ctl_need {
     CTL_NOTHING, /* no store */
     CTL_READ,
     CTL_WRITE,
-    CTL_CREATE /* made where there is none */
+    CTL_CREATE, /* made where there is none */
+    CTL_ITSELF, /* the command opens it, when it has looked at it */
+    CTL_RESTORE /* likewise; its directory is made where there is none */
 } ctl_need;
 
 /* An option means the same wherever it is taken. */
@@ -56,6 +59,8 @@ typedef enum ctl_option {
     CTL_HINT,
     CTL_STDIN,
     CTL_FORM,
+    CTL_FORCE,
+    CTL_SALVAGE,
     CTL_OPTIONS
 } ctl_option;
 
@@ -81,10 +86,17 @@ struct ctl {
     bool json;
     const char *options[CTL_OPTIONS]; /* NULL: not given; "" for one without a value */
     const char *operand;
+    int input;                       /* CTL_RESTORE: what the operand names, open for reading */
     scim_store *store;               /* NULL where the command needs none */
     bool made;                       /* CTL_CREATE: the store was not there before */
     struct ctl_audit_log *audit_log; /* NULL: nobody asked for one */
 };
+
+/* main.c */
+
+/* Opens the store of a url with scimctl's own schemas, in c->store; it complains,
+ * and returns the exit code, where it cannot.  claim may be NULL. */
+ctl_exit ctl_open_store(ctl *c, const char *url, const scim_kv_claim *claim, bool read_only);
 
 /* cmd_store.c */
 ctl_exit ctl_init(ctl *c);
@@ -93,6 +105,18 @@ ctl_exit ctl_sweep(ctl *c);
 
 /* cmd_verify.c */
 ctl_exit ctl_verify(ctl *c);
+
+/* Verifies c->store, prints what is found and, where telling is true, what it
+ * comes to; *findings is their number. */
+ctl_exit ctl_verify_store(ctl *c, bool telling, apr_uint64_t *findings);
+
+/* cmd_backup.c */
+
+/* Before scimctl drops its privileges: opens the backup that is to be restored. */
+ctl_exit ctl_open_input(ctl *c);
+ctl_exit ctl_backup(ctl *c);
+ctl_exit ctl_restore(ctl *c);
+ctl_exit ctl_compact(ctl *c);
 
 /* cmd_tenant.c */
 ctl_exit ctl_tenant_create(ctl *c);
@@ -169,6 +193,23 @@ const char *ctl_show_time(apr_time_t when, apr_pool_t *pool);
 
 /* Prints text without what would steer a terminal. */
 void ctl_print_text(const char *text);
+
+/* "3.2 GiB" */
+const char *ctl_show_size(apr_uint64_t size, apr_pool_t *pool);
+
+/* One line on stderr that shows how far long work is, where somebody looks; it
+ * begins with {.percent = -1}. */
+typedef struct ctl_progress {
+    int percent; /* that is shown; -1: none */
+} ctl_progress;
+/* total 0: it is not known, and nothing is shown. */
+void ctl_show_progress(ctl_progress *p, apr_uint64_t done, apr_uint64_t total);
+/* Takes the line away; before anything else is printed. */
+void ctl_wipe_progress(ctl_progress *p);
+
+/* What is wrong at one place of the store, as JSON and on stdout. */
+json_t *ctl_json_finding(const scim_finding *finding);
+void ctl_print_finding(const scim_finding *finding);
 
 /* Prints rows of aligned columns, at most 16; cells has columns strings for each
  * row, the headings first. */

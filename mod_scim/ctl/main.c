@@ -37,19 +37,45 @@ static const ctl_command commands[] = {
      "deleted groups are still to follow them (sweep); and the tenants whose brake on\n"
      "mass deletion is on (tenant release).",
      ctl_stat},
-    {"verify", NULL, CTL_READ, BIT(CTL_TENANT), "[--tenant T]", 0,
+    {"verify", NULL, CTL_ITSELF, BIT(CTL_TENANT), "[--tenant T]", 0,
      "check that nothing in the store is damaged",
      "Reads the whole store, or all that belongs to one tenant, while httpd writes:\n"
-     "the checksum of every value, that records, indexes, references and memberships\n"
-     "agree with each other, and that all counters are right.  What belongs to\n"
-     "schemas and resource types of the organisation, which scimctl does not know, is\n"
-     "counted as not checked.  Exit code 5 where anything is found.",
+     "the pages of the file, the checksum of every value, that records, indexes,\n"
+     "references and memberships agree with each other, and that all counters are right.\n"
+     "What belongs to schemas and resource types of the organisation, which scimctl does\n"
+     "not know, is counted as not checked.  Exit code 5 where anything is found.",
      ctl_verify},
     {"sweep", NULL, CTL_WRITE, 0, "", 0, "finish the deletion of large groups now",
      "The members of a large group that was deleted follow it in steps, as\n"
-     "SCIMOnGroupDelete says, made by httpd with its next writes.  This does all that is\n"
+     "SCIMOnGroupDelete says, made by httpd behind its answers.  This does all that is\n"
      "left.  Authorization treats them as swept already.",
      ctl_sweep},
+    {"backup", NULL, CTL_READ, 0, "FILE|-", 1, "copy the store to a file, while httpd runs",
+     "Writes one state of the store to a file, or with - to stdout: complete, and under a\n"
+     "checksum, or not at all.  The file appears under its name when it is whole (mode\n"
+     "0600); one that is there is replaced.  It holds what the store holds: users, and the\n"
+     "hashes of tokens and passwords.  Until it is done the store keeps what is changed\n"
+     "meanwhile beside what it was: where it would double so, the backup is given up.\n"
+     "A store that is damaged is not copied: exit code 5.",
+     ctl_backup},
+    {"restore", NULL, CTL_RESTORE, BIT(CTL_OWNER) | BIT(CTL_FORCE) | BIT(CTL_SALVAGE),
+     "[--owner USER] [--force] FILE|-\n"
+     "           --salvage DATA.MDB",
+     1, "make the store anew from a backup",
+     "Makes a new store from a backup (- is stdin) beside the one that is there, verifies\n"
+     "it, and only then puts it in its place; the old one stays as data.mdb.old.  No\n"
+     "server may have the store open: stop httpd first.  A backup that is cut short or\n"
+     "altered is refused, and so is, but for --force, one in which verify finds anything.\n"
+     "Tokens, ids, versions and cursors are as they were.\n"
+     "With --salvage the file is the data.mdb of a damaged store, such as this one's own:\n"
+     "what is whole in it is kept, and what is lost is told.  Exit code 5 where anything\n"
+     "is, though all the rest is in place.",
+     ctl_restore},
+    {"compact", NULL, CTL_ITSELF, 0, "", 0, "make the store's file as small as it can be",
+     "A store's file never shrinks: room that deletions leave is used again.  This writes\n"
+     "it anew, beside the old one, which it then replaces.  No server may have the store\n"
+     "open: stop httpd first.",
+     ctl_compact},
     {"policy", NULL, CTL_READ, BIT(CTL_TENANT), "[--tenant T]", 0,
      "show what applies to a tenant's groups and users",
      "Prints the policy of a tenant as the directives that make it; without --tenant\n"
@@ -149,6 +175,8 @@ static const struct {
     [CTL_FOR] = {"for", 0, "IDP", false, "say where to type it in: entra, jumpcloud or okta"},
     [CTL_HINT] = {"hint", 0, "XXXX", false, "the last four characters of the token"},
     [CTL_STDIN] = {"stdin", 'i', NULL, false, "read the token from stdin"},
+    [CTL_FORCE] = {"force", 0, NULL, false, "restore a store in which verify finds damage"},
+    [CTL_SALVAGE] = {"salvage", 0, NULL, false, "keep what is whole of a damaged data.mdb"},
     [CTL_FORM] = {"form", 0, NULL, false, "check form and checksum only, without a store"},
 };
 
@@ -269,10 +297,33 @@ static bool take_option(ctl *c, int code, const char *value)
     return true;
 }
 
+/* What stands for a lone "-", which apr_getopt takes for a wrong option. */
+static const char dash[] = "-";
+static const char in_its_place[] = "(-)";
+
+static void hide_dashes(const char **argv, int argc)
+{
+    int i;
+
+    for (i = 1; i < argc; i++) {
+        argv[i] = strcmp(argv[i], dash) ? argv[i] : in_its_place;
+    }
+}
+
+static void show_dashes(const char **words, int count)
+{
+    int i;
+
+    for (i = 0; i < count; i++) {
+        words[i] = words[i] == in_its_place ? dash : words[i];
+    }
+}
+
 /* Sorts the command line into options and words. */
 static ctl_exit read_line(ctl *c, const char *const **words, int *count, int argc,
                           const char *const *argv)
 {
+    const char **copy = apr_pmemdup(c->pool, argv, sizeof(*argv) * ((apr_size_t)argc + 1));
     apr_getopt_option_t known[CTL_OPTIONS + 1];
     apr_getopt_t *getopt_state;
     const char *value;
@@ -280,7 +331,8 @@ static ctl_exit read_line(ctl *c, const char *const **words, int *count, int arg
     int code;
 
     describe_options(known);
-    apr_getopt_init(&getopt_state, c->pool, argc, argv);
+    hide_dashes(copy, argc);
+    apr_getopt_init(&getopt_state, c->pool, argc, copy);
     getopt_state->interleave = 1;
     while ((rv = apr_getopt_long(getopt_state, known, &code, &value)) == APR_SUCCESS) {
         if (!take_option(c, code, value)) {
@@ -293,6 +345,7 @@ static ctl_exit read_line(ctl *c, const char *const **words, int *count, int arg
     }
     *words = (const char *const *)getopt_state->argv + getopt_state->ind;
     *count = argc - getopt_state->ind;
+    show_dashes((const char **)getopt_state->argv + getopt_state->ind, *count);
     return CTL_OK;
 }
 
@@ -396,28 +449,40 @@ static const char *store_url(const ctl *c)
     return *url == '/' ? apr_pstrcat(c->pool, "lmdb:", absolute(url, c->pool), NULL) : url;
 }
 
-static const scim_error *open_as(ctl *c, bool create, bool read_only)
+static const scim_error *open_as(ctl *c, const char *url, scim_kv_options kv)
 {
-    scim_store_options how = {.kv = {.create = create, .read_only = read_only}};
+    scim_store_options how = {.kv = kv};
 
     SCIM_ERR(scim_registry_make(&how.registry, c->pool));
-    return scim_store_open(&c->store, c->url, &how, c->pool);
+    return scim_store_open(&c->store, url, &how, c->pool);
 }
 
-static ctl_exit open_store(ctl *c)
+static ctl_exit complain_of_store(const scim_error *err)
 {
-    ctl_need needs = c->command->needs;
-    const scim_error *err = open_as(c, false, needs == CTL_READ);
-
-    if (err && needs == CTL_CREATE) {
-        err = open_as(c, true, false);
-        c->made = !err;
-    }
     if (err) {
         ctl_complain("%s", err->cause ? err->cause : err->detail);
         return CTL_NO_STORE;
     }
     return CTL_OK;
+}
+
+ctl_exit ctl_open_store(ctl *c, const char *url, const scim_kv_claim *claim, bool read_only)
+{
+    return complain_of_store(
+        open_as(c, url, (scim_kv_options){.claim = claim, .read_only = read_only}));
+}
+
+static ctl_exit open_store(ctl *c)
+{
+    ctl_need needs = c->command->needs;
+    const scim_error *err =
+        open_as(c, c->url, (scim_kv_options){.read_only = needs == CTL_READ});
+
+    if (err && needs == CTL_CREATE) {
+        err = open_as(c, c->url, (scim_kv_options){.create = true});
+        c->made = !err;
+    }
+    return complain_of_store(err);
 }
 
 static ctl_exit run(ctl *c)
@@ -428,10 +493,13 @@ static ctl_exit run(ctl *c)
     c->json = c->options[CTL_JSON] != NULL;
     if (c->command->needs != CTL_NOTHING && !c->options[CTL_FORM]) {
         code = ctl_audit_open(c);
+        if (code == CTL_OK && c->command->needs == CTL_RESTORE) {
+            code = ctl_open_input(c);
+        }
         if (code == CTL_OK) {
             code = ctl_become_owner(c);
         }
-        if (code == CTL_OK) {
+        if (code == CTL_OK && c->command->needs < CTL_ITSELF) {
             code = open_store(c);
         }
     }

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <apr_strings.h>
 
@@ -73,6 +74,67 @@ const char *ctl_show_time(apr_time_t when, apr_pool_t *pool)
     }
     scim_time_format(when, text);
     return apr_psprintf(pool, "%.10s %.8sZ", text, text + 11);
+}
+
+const char *ctl_show_size(apr_uint64_t size, apr_pool_t *pool)
+{
+    static const char *const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+    double shown = (double)size;
+    int unit = 0;
+
+    while (shown >= 1024) {
+        shown /= 1024;
+        unit++;
+    }
+    return apr_psprintf(pool, "%.*f %s", unit ? 1 : 0, shown, units[unit]);
+}
+
+void ctl_show_progress(ctl_progress *p, apr_uint64_t done, apr_uint64_t total)
+{
+    int percent = total ? (int)(done * 100 / total) : 0;
+
+    if (total && percent != p->percent && percent <= 100 && isatty(STDERR_FILENO)) {
+        fprintf(stderr, "\r%3d%%", percent);
+        p->percent = percent;
+    }
+}
+
+void ctl_wipe_progress(ctl_progress *p)
+{
+    if (p->percent >= 0) {
+        fputs("\r\033[K", stderr);
+        p->percent = -1;
+    }
+}
+
+json_t *ctl_json_finding(const scim_finding *finding)
+{
+    return json_pack("{s:s, s:s?, s:s?, s:s?, s:s?, s:s}", "table", finding->table, "tenant",
+                     finding->tenant, "type", finding->type, "id", finding->id, "attribute",
+                     finding->attribute, "what", finding->what);
+}
+
+/* Puts a comma before all but the first. */
+static void print_part(int *parts, const char *before, const char *text)
+{
+    if (text) {
+        printf("%s%s", (*parts)++ ? ", " : ": ", before);
+        ctl_print_text(text);
+    }
+}
+
+void ctl_print_finding(const scim_finding *finding)
+{
+    int parts = 0;
+
+    printf("%s", finding->table);
+    print_part(&parts, "tenant ", finding->tenant);
+    print_part(&parts, "", finding->type);
+    print_part(&parts, "", finding->id);
+    print_part(&parts, "", finding->attribute);
+    printf(": ");
+    ctl_print_text(finding->what);
+    putchar('\n');
 }
 
 void ctl_add_row(apr_array_header_t *cells, int columns, ...)

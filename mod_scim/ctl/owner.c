@@ -101,19 +101,24 @@ static ctl_exit wanted_owner(const account **out, account *named, const ctl *c)
     return CTL_OK;
 }
 
-static ctl_exit no_owner(const char *what, const char *path)
+static bool makes_store(const ctl *c)
+{
+    return c->command->needs == CTL_CREATE || c->command->needs == CTL_RESTORE;
+}
+
+static ctl_exit no_owner(const ctl *c, const char *what, const char *path)
 {
     ctl_complain("%s %s, and a store that root makes for itself is closed to httpd's workers; "
                  "say who is to own it, as httpd's directive User does: "
-                 "scimctl init --owner www-data",
-                 what, path);
+                 "scimctl %s --owner www-data",
+                 what, path, c->command->name);
     return CTL_USAGE;
 }
 
 static ctl_exit make_new(const ctl *c, const char *path, const account *wanted)
 {
     if (geteuid() == 0 && !wanted) {
-        return no_owner("there is no directory yet:", path);
+        return no_owner(c, "there is no directory yet:", path);
     }
     return make_directory(path, wanted, c->pool);
 }
@@ -132,7 +137,7 @@ static void look_into(bool *store, bool *others, const char *path, apr_pool_t *p
         if (!strcmp(entry.name, "data.mdb")) {
             *store = true;
         } else if (strcmp(entry.name, ".") && strcmp(entry.name, "..") &&
-                   strcmp(entry.name, "lock.mdb")) {
+                   strcmp(entry.name, "lock.mdb") && strcmp(entry.name, SCIM_KV_PLACE)) {
             *others = true;
         }
     }
@@ -156,7 +161,7 @@ static ctl_exit check_place(const ctl *c, const char *path, const account *owner
         return CTL_REFUSED;
     }
     if (geteuid() == 0 && owner->uid == 0 && !wanted) {
-        return no_owner("root owns the directory", path);
+        return no_owner(c, "root owns the directory", path);
     }
     return CTL_OK;
 }
@@ -194,13 +199,13 @@ ctl_exit ctl_become_owner(ctl *c)
         return code;
     }
     if (stat(path, &info) && errno == ENOENT) {
-        code = c->command->needs == CTL_CREATE ? make_new(c, path, wanted) : no_directory(path);
+        code = makes_store(c) ? make_new(c, path, wanted) : no_directory(path);
     }
     if (code != CTL_OK || stat(path, &info)) {
         return code;
     }
     owner = account_of(&info, c->pool);
-    if (c->command->needs == CTL_CREATE) {
+    if (makes_store(c)) {
         code = check_place(c, path, &owner, wanted);
     }
     if (code == CTL_OK) {

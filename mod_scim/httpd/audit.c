@@ -208,24 +208,24 @@ static const char *connection_of(const scim_event *event, const scim_identity *w
 }
 
 static json_t *json_of(const request_rec *r, const scim_identity *who, const scim_event *event,
-                       int status)
+                       int status, apr_pool_t *pool)
 {
     json_t *line = json_object();
     char now[SCIM_TIME_LEN + 1];
 
-    put(line, "time", scim_time_format(apr_time_now(), now), r->pool);
-    put(line, "tenant", tenant_of(event, who), r->pool);
-    put(line, "connection", connection_of(event, who), r->pool);
-    put(line, "client", connection_of(event, who) ? r->useragent_ip : NULL, r->pool);
-    put(line, "request", request_id(r), r->pool);
-    put(line, "op", event->op, r->pool);
-    put(line, "type", event->type->name, r->pool);
+    put(line, "time", scim_time_format(apr_time_now(), now), pool);
+    put(line, "tenant", tenant_of(event, who), pool);
+    put(line, "connection", connection_of(event, who), pool);
+    put(line, "client", connection_of(event, who) ? r->useragent_ip : NULL, pool);
+    put(line, "request", request_id(r), pool);
+    put(line, "op", event->op, pool);
+    put(line, "type", event->type->name, pool);
     put_id(line, "id", &event->id);
     if (event->kind != SCIM_EVENT_DELETE) {
         json_object_set_new(line, "version", json_integer((json_int_t)event->version));
     }
     if (event->names) {
-        put_names(line, event->names, r->pool);
+        put_names(line, event->names, pool);
     }
     if (event->cause) {
         put_id(line, "cause", event->cause);
@@ -277,16 +277,17 @@ static apr_status_t flush(const scim_audit *audit, scim_buffer *lines)
 
 /* The lines of a job go together; into a pipe, as many as it takes in one piece. */
 static apr_status_t write_lines(const scim_audit *audit, const request_rec *r,
-                                const scim_identity *who, const scim_reply *reply)
+                                const scim_identity *who, const scim_reply *reply,
+                                apr_pool_t *pool)
 {
-    scim_buffer *lines = scim_buffer_make(512, r->pool);
-    scim_buffer *line = scim_buffer_make(512, r->pool);
+    scim_buffer *lines = scim_buffer_make(512, pool);
+    scim_buffer *line = scim_buffer_make(512, pool);
     apr_status_t rv = APR_SUCCESS;
     int i;
 
     for (i = 0; i < reply->events->nelts && rv == APR_SUCCESS; i++) {
         const scim_event *event = &APR_ARRAY_IDX(reply->events, i, scim_event);
-        json_t *json = json_of(r, who, event, reply->status);
+        json_t *json = json_of(r, who, event, reply->status, pool);
 
         line->len = 0;
         add_line(line, json);
@@ -316,7 +317,8 @@ static void tell_modules(request_rec *r, const scim_identity *who, const scim_ev
     scim_run_scim_committed(r, &change);
 }
 
-void mod_scim_audit(request_rec *r, const scim_state *state, const scim_reply *reply)
+void mod_scim_audit(request_rec *r, const scim_state *state, const scim_reply *reply,
+                    apr_pool_t *scratch_pool)
 {
     const scim_audit *audit = mod_scim_server(r->server)->audit;
     const scim_identity *who = state->identity;
@@ -326,7 +328,7 @@ void mod_scim_audit(request_rec *r, const scim_state *state, const scim_reply *r
     if (!reply->events || !who) {
         return;
     }
-    rv = audit ? write_lines(audit, r, who, reply) : APR_SUCCESS;
+    rv = audit ? write_lines(audit, r, who, reply, scratch_pool) : APR_SUCCESS;
     if (rv != APR_SUCCESS) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, rv, r,
                       SCIMLOG(1602) "SCIMAuditLog %s: cannot write; not all that this request "

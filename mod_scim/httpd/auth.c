@@ -148,24 +148,33 @@ static const scim_error *check_token(scim_view *view, void *baton)
     return scim_token_find(&check->state, check->identity, view, check->token, check->now);
 }
 
-/* The tenant that the configuration names; NULL: none. "" where the expression
- * fails, which is the name of no tenant. */
-static const char *pinned_tenant(request_rec *r)
+/* What a SCIMTenant comes to for this request: a name stands for itself. */
+static const char *tenant_of(request_rec *r, ap_expr_info_t *expr, const char *text)
 {
-    const scim_state *state = mod_scim_state(r);
-    ap_expr_info_t *here = state ? state->conf.tenant : mod_scim_endpoint(r).tenant;
-    ap_expr_info_t *pin = here ? here : mod_scim_server(r->server)->tenant;
     const char *err = NULL, *name;
 
-    if (!pin) {
-        return NULL;
+    if (!ap_strchr_c(text, '%')) {
+        return text;
     }
-    name = ap_expr_str_exec(r, pin, &err);
+    name = ap_expr_str_exec(r, expr, &err);
     if (err) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, SCIMLOG(1102) "SCIMTenant: %s", err);
         return "";
     }
     return name;
+}
+
+/* The tenant that the configuration names; NULL: none. "" where the expression
+ * fails, which is the name of no tenant. */
+static const char *pinned_tenant(request_rec *r)
+{
+    const scim_dir_config *here = mod_scim_section(r);
+    const scim_server_config *server = mod_scim_server(r->server);
+
+    if (here->tenant) {
+        return tenant_of(r, here->tenant, here->tenant_text);
+    }
+    return server->tenant ? tenant_of(r, server->tenant, server->tenant_text) : NULL;
 }
 
 const char *mod_scim_tenant(request_rec *r)

@@ -105,6 +105,10 @@ static authn_status check_password(request_rec *r, const char *name, const char 
     const scim_error *err;
     bool right;
 
+    /* mod_auth_basic decoded it, for this request alone. */
+    if (r->ap_auth_type && !ap_cstr_casecmp(r->ap_auth_type, "Basic")) {
+        mod_scim_wipe_later(password, r->pool);
+    }
     if (!store) {
         return no_store(r);
     }

@@ -87,10 +87,14 @@ scim_server_config mod_scim_resolved(const server_rec *s)
     return conf;
 }
 
+const scim_dir_config *mod_scim_section(const request_rec *r)
+{
+    return ap_get_module_config(r->per_dir_config, &scim_module);
+}
+
 scim_dir_config mod_scim_endpoint(const request_rec *r)
 {
-    scim_dir_config conf =
-        *(scim_dir_config *)ap_get_module_config(r->per_dir_config, &scim_module);
+    scim_dir_config conf = *mod_scim_section(r);
 
     SCIM_DIR_CONFIG(DEFAULT)
     return conf;

@@ -89,7 +89,7 @@ int mod_scim_export(request_rec *r)
     const scim_subject_details *details;
     scim_who *who;
 
-    if (mod_scim_endpoint(r).export != 1) {
+    if (mod_scim_section(r)->export != 1) {
         return DECLINED;
     }
     unset_all(r->subprocess_env);

@@ -5,6 +5,7 @@
  */
 #include "mod_scim.h"
 
+#include <ap_mpm.h>
 #include <apr_date.h>
 #include <apr_strings.h>
 #include <http_core.h>
@@ -28,13 +29,18 @@ static void note(request_rec *r, const char *name, const char *value)
     }
 }
 
+static void note_count(request_rec *r, const scim_reply *reply)
+{
+    if (reply->count >= 0) {
+        note(r, "scim-count", apr_psprintf(r->pool, "%" APR_INT64_T_FMT, reply->count));
+    }
+}
+
 static void note_reply(request_rec *r, const scim_reply *reply)
 {
     note(r, "scim-id", reply->id);
     note(r, "scim-changes", reply->changes);
-    if (reply->count >= 0) {
-        note(r, "scim-count", apr_psprintf(r->pool, "%" APR_INT64_T_FMT, reply->count));
-    }
+    note_count(r, reply);
     if (reply->error) {
         note(r, "scim-error", reply->error->scim_type);
         note(r, "scim-detail", reply->error->detail);
@@ -49,11 +55,39 @@ static bool is_wanted(const request_rec *r, const scim_state *state, const scim_
            state->target.route->scope == SCIM_SCOPE_WRITE;
 }
 
+/* What the administrator is to do about it, beside what it is, or NULL. */
+static const char *remedy_for(request_rec *r, const scim_error *error)
+{
+    const scim_server_config *conf = mod_scim_server(r->server);
+    const char *fault = conf->store ? scim_store_fault(conf->store, r->pool) : NULL;
+
+    if (!fault && error->code == SCIM_E_STORAGE_FULL) {
+        return apr_psprintf(r->pool, "raise SCIMStoreSize of %s", conf->store_url);
+    }
+    return fault;
+}
+
+/* A store that is full or cannot be written to fails every change: of that a
+ * line a minute is enough. */
+static bool is_news(request_rec *r, const scim_error *error, const char *remedy)
+{
+    return !remedy ||
+           mod_scim_seldom(apr_psprintf(
+               r->pool, "%s %s", error->code == SCIM_E_INTERNAL ? error->cause : "", remedy));
+}
+
 /* A fault that is the administrator's to see, once, where it surfaces. */
 static void log_cause(request_rec *r, const scim_state *state, const scim_error *error)
 {
-    if (error && error->cause && !is_wanted(r, state, error)) {
-        ap_log_rerror(APLOG_MARK, APLOG_ERR, error->rv, r, SCIMLOG(1201) "%s", error->cause);
+    const char *remedy;
+
+    if (!error || !error->cause || is_wanted(r, state, error)) {
+        return;
+    }
+    remedy = remedy_for(r, error);
+    if (is_news(r, error, remedy)) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, error->rv, r, SCIMLOG(1201) "%s%s%s", error->cause,
+                      remedy ? "; " : "", remedy ? remedy : "");
     }
 }
 
@@ -149,11 +183,25 @@ static int send_error(request_rec *r, const scim_error *error)
     return DONE;
 }
 
+/* What of a body has come already is read, so that it is wiped; not where the
+ * client waits to be asked for it, which that would do. */
+static void read_arrived(request_rec *r)
+{
+    apr_bucket_brigade *bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
+
+    if (!r->expecting_100 && apr_table_get(r->headers_in, "Content-Length")) {
+        ap_get_brigade(r->input_filters, bb, AP_MODE_READBYTES, APR_NONBLOCK_READ,
+                       HUGE_STRING_LEN);
+    }
+    apr_brigade_destroy(bb);
+}
+
 /* Nobody waits for the body of a request that is refused. */
 static void drop_body(request_rec *r)
 {
     if (ap_request_has_body(r)) {
         r->connection->keepalive = AP_CONN_CLOSE;
+        read_arrived(r);
     }
 }
 
@@ -199,9 +247,11 @@ static apr_int64_t body_limit(request_rec *r, const scim_state *state)
     return httpd_limit > 0 && httpd_limit < limit ? httpd_limit : limit;
 }
 
-/* A growing buffer in the request's pool, doubled, so that a body of any size
- * costs at most three times itself.  Wiped when it has served: there may be a
- * password in it. */
+/* A buffer in the request's pool, as large as the client says that its body is, within
+ * reason.  Beyond, it grows, doubled, so that a body of any size costs at most three
+ * times itself.  Wiped when it has served: there may be a password in it. */
+#define ROOM_MAX (1 << 20)
+
 typedef struct body_buffer {
     char *bytes;
     apr_size_t len;
@@ -227,7 +277,8 @@ static void append(body_buffer *body, const char *data, apr_size_t len, apr_pool
     body->len += len;
 }
 
-/* Adds what a brigade has; false where that is beyond the limit. */
+/* Adds what a brigade has, which stays as it is; false where that is beyond the
+ * limit. */
 static bool take_brigade(body_buffer *body, apr_bucket_brigade *bb, apr_int64_t limit,
                          bool *end, apr_status_t *rv, apr_pool_t *pool)
 {
@@ -254,38 +305,58 @@ static bool take_brigade(body_buffer *body, apr_bucket_brigade *bb, apr_int64_t 
         }
         append(body, data, len, pool);
     }
-    apr_brigade_cleanup(bb);
     return true;
 }
 
-/* Reads the body into call: OK, DONE where it was refused, or an HTTP status
- * that httpd is to send. */
-static int read_body(request_rec *r, const scim_state *state, scim_call *call)
+/* OK, DONE where it was refused, or an HTTP status that httpd is to send. */
+static int read_whole(body_buffer *body, request_rec *r, const scim_state *state,
+                      apr_int64_t limit)
 {
     apr_bucket_brigade *bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
-    apr_int64_t limit = body_limit(r, state);
-    const char *length = apr_table_get(r->headers_in, "Content-Length");
-    body_buffer body = {NULL, 0, 0};
-    bool end = false;
+    bool end = false, fits = true;
 
-    if (length && apr_atoi64(length) > limit) {
-        return body_too_large(r, state, limit);
-    }
     while (!end) {
         apr_status_t rv = ap_get_brigade(r->input_filters, bb, AP_MODE_READBYTES,
                                          APR_BLOCK_READ, HUGE_STRING_LEN);
 
-        if (rv != APR_SUCCESS) {
-            return ap_map_http_request_error(rv, HTTP_BAD_REQUEST);
+        if (rv == APR_SUCCESS) {
+            fits = take_brigade(body, bb, limit, &end, &rv, r->pool);
+            apr_brigade_cleanup(bb);
         }
-        if (!take_brigade(&body, bb, limit, &end, &rv, r->pool)) {
+        if (!fits) {
             return body_too_large(r, state, limit);
         }
         if (rv != APR_SUCCESS) {
             return ap_map_http_request_error(rv, HTTP_BAD_REQUEST);
         }
     }
-    append(&body, "", 1, r->pool);
+    append(body, "", 1, r->pool);
+    return OK;
+}
+
+/* Reads the body into call; as read_whole. */
+static int read_body(request_rec *r, const scim_state *state, scim_call *call)
+{
+    apr_int64_t limit = body_limit(r, state);
+    const char *length = apr_table_get(r->headers_in, "Content-Length");
+    apr_int64_t says = length ? apr_atoi64(length) : 0;
+    body_buffer body = {NULL, 0, 0};
+    int rc;
+
+    if (says > limit) {
+        return body_too_large(r, state, limit);
+    }
+    if (says > 0) {
+        body.room = (apr_size_t)(says < ROOM_MAX ? says : ROOM_MAX) + 2;
+        body.bytes = apr_palloc(r->pool, body.room);
+    }
+    rc = read_whole(&body, r, state, limit);
+    if (rc != OK) {
+        if (body.len) {
+            explicit_bzero(body.bytes, body.len);
+        }
+        return rc;
+    }
     call->body = body.bytes;
     call->body_len = body.len - 1;
     return OK;
@@ -361,6 +432,45 @@ static void note_scope(request_rec *r, const scim_call *call, const scim_reply *
     }
 }
 
+static void log_warning(request_rec *r, const scim_reply *reply)
+{
+    if (reply->warning) {
+        ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r,
+                      SCIMLOG(1204) "members of a deleted group are still to be treated, and "
+                                    "could not be now: %s",
+                      reply->warning);
+    }
+}
+
+static bool is_stopping(void)
+{
+    int state;
+
+    return ap_mpm_query(AP_MPMQ_MPM_STATE, &state) == APR_SUCCESS && state == AP_MPMQ_STOPPING;
+}
+
+/* Behind the answer, which goes out whole before. */
+static void go_on(request_rec *r, const scim_state *state, const scim_call *call,
+                  scim_reply *reply)
+{
+    apr_bucket_brigade *bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
+    apr_pool_t *step;
+
+    ap_fflush(r->connection->output_filters, bb);
+    apr_pool_create(&step, r->pool);
+    while (reply->unfinished && !is_stopping()) {
+        apr_pool_clear(step);
+        scim_service_go_on(reply, call, step);
+        log_warning(r, reply);
+        mod_scim_audit(r, state, reply, step);
+    }
+    if (reply->unfinished) {
+        scim_service_leave(reply, call);
+    }
+    apr_pool_destroy(step);
+    note_count(r, reply);
+}
+
 int mod_scim_handler(request_rec *r)
 {
     scim_state *state = mod_scim_state(r);
@@ -368,6 +478,7 @@ int mod_scim_handler(request_rec *r)
     scim_call call;
     scim_reply reply;
     scim_wire wire;
+    int rc;
 
     if (!state || !r->handler || strcmp(r->handler, SCIM_HANDLER)) {
         return DECLINED;
@@ -380,8 +491,7 @@ int mod_scim_handler(request_rec *r)
     }
     fill_call(&call, r, state, &wire);
     if (wants_body(&call)) {
-        int rc = read_body(r, state, &call);
-
+        rc = read_body(r, state, &call);
         if (rc != OK) {
             return rc == DONE ? OK : rc;
         }
@@ -392,18 +502,21 @@ int mod_scim_handler(request_rec *r)
                                     "\"AuthType Bearer\" and \"Require valid-user\"");
     }
     scim_service_answer(&reply, &call, r->pool);
-    if (reply.warning) {
-        ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r,
-                      SCIMLOG(1204) "members of a deleted group are still to be treated, and "
-                                    "could not be now: %s",
-                      reply.warning);
-    }
+    log_warning(r, &reply);
     if (call.body) {
         explicit_bzero((char *)call.body, call.body_len);
     }
     note_scope(r, &call, &reply);
-    mod_scim_audit(r, state, &reply);
-    return send_reply(r, state, &reply);
+    mod_scim_audit(r, state, &reply, r->pool);
+    if (reply.unfinished) {
+        /* The client's next request must not wait for what is done behind this one. */
+        r->connection->keepalive = AP_CONN_CLOSE;
+    }
+    rc = send_reply(r, state, &reply);
+    if (reply.unfinished) {
+        go_on(r, state, &call, &reply);
+    }
+    return rc;
 }
 
 /* Errors that httpd raises itself */

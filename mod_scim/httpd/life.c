@@ -512,7 +512,11 @@ static const char *make_directory(const char *url, apr_pool_t *pool)
                                 ap_unixd_config.user_name, strerror(errno));
         }
     } else if (errno != EEXIST) {
-        return apr_psprintf(pool, "cannot make the directory %s: %s", path, strerror(errno));
+        return apr_psprintf(pool,
+                            "user %s cannot make the directory %s: %s; make it, with mode "
+                            "0700, for user %s",
+                            geteuid() ? "of the server" : "root", path, strerror(errno),
+                            ap_unixd_config.user_name);
     }
     return NULL;
 }

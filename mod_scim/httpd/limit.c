@@ -138,3 +138,10 @@ const scim_error *mod_scim_count(request_rec *r, scim_state *state, const char *
     wait = scim_rate_take(rates->table, key_of(who, &rate), &rate, apr_time_now());
     return wait ? too_many(r, &rate, wait) : NULL;
 }
+
+bool mod_scim_seldom(const char *what)
+{
+    const scim_rate rate = {apr_time_from_sec(60), 1};
+
+    return !rates || !scim_rate_take(rates->table, key_of(what, &rate), &rate, apr_time_now());
+}

@@ -56,6 +56,7 @@ static void register_hooks(apr_pool_t *pool)
     ap_hook_handler(mod_scim_handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_insert_error_filter(mod_scim_insert_error_filter, NULL, NULL, APR_HOOK_LAST);
     mod_scim_register_filter();
+    mod_scim_register_wipe();
 }
 
 AP_DECLARE_MODULE(scim) = {

@@ -146,7 +146,9 @@ typedef struct scim_server_config {
 
 scim_server_config *mod_scim_server(const server_rec *s);
 
-/* A Location's configuration with defaults in place of what is not set. */
+/* A Location's configuration, and the same with defaults in place of what is not
+ * set. */
+const scim_dir_config *mod_scim_section(const request_rec *r);
 scim_dir_config mod_scim_endpoint(const request_rec *r);
 /* A server's, likewise. */
 scim_server_config mod_scim_resolved(const server_rec *s);
@@ -224,6 +226,10 @@ const scim_error *mod_scim_map_user(request_rec *r, scim_state *state);
 /* limit.c */
 /* In post_config. */
 int mod_scim_make_rates(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s);
+
+/* True once a minute for the same text, of all processes together: for lines of
+ * the log that a lasting state would repeat with every request. */
+bool mod_scim_seldom(const char *what);
 /* Counts a request of who, a token or what else tells one client from others,
  * once: NULL, or 429 where it is one too many. */
 const scim_error *mod_scim_count(request_rec *r, scim_state *state, const char *who);
@@ -276,6 +282,13 @@ void mod_scim_register_filter(void);
  * DONE. */
 int mod_scim_refuse(request_rec *r, const scim_error *error);
 
+/* wipe.c */
+void mod_scim_register_wipe(void);
+/* Overwrites a text, which is in a pool's memory, when the pool goes. */
+void mod_scim_wipe_later(const char *text, apr_pool_t *pool);
+/* Whoever reads the body of the request has it in memory that is wiped. */
+void mod_scim_wipe_body(request_rec *r);
+
 /* served.c */
 /* The endpoints of s and the servers behind it that serve a store, as
  * scim/endpoints.h has them. */
@@ -285,7 +298,8 @@ const char *mod_scim_endpoints(const server_rec *s, const char *store_url, apr_p
 int mod_scim_open_logs(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s);
 /* Tells of what the reply's call committed: in the audit log, then to the
  * modules that hooked it. */
-void mod_scim_audit(request_rec *r, const scim_state *state, const scim_reply *reply);
+void mod_scim_audit(request_rec *r, const scim_state *state, const scim_reply *reply,
+                    apr_pool_t *scratch_pool);
 
 /* life.c */
 int mod_scim_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,

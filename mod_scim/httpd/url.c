@@ -96,14 +96,13 @@ bool mod_scim_names_endpoint(const server_rec *s, const char *path)
 
 static scim_state *make_state(request_rec *r)
 {
-    scim_dir_config conf = mod_scim_endpoint(r);
     scim_state *state;
 
-    if (conf.engine != 1) {
+    if (mod_scim_section(r)->engine != 1) {
         return NULL;
     }
     state = apr_pcalloc(r->pool, sizeof(*state));
-    state->conf = conf;
+    state->conf = mod_scim_endpoint(r);
     state->method = method_of(r);
     state->target.op = "unknown";
     ap_set_module_config(r->request_config, &scim_module, state);
@@ -172,6 +171,7 @@ int mod_scim_translate_name(request_rec *r)
     if (!state) {
         return DECLINED;
     }
+    mod_scim_wipe_body(r);
     find_route(r, state);
     if (r->method_number == M_TRACE) {
         /* httpd would echo the request, its token included. */
@@ -210,9 +210,8 @@ const char *mod_scim_origin(const char *scheme, const char *host, apr_port_t por
 {
     bool address = strchr(host, ':') && *host != '['; /* of IPv6 */
 
-    host = address ? apr_pstrcat(pool, "[", host, "]", NULL) : host;
-    return port ? apr_psprintf(pool, "%s://%s:%u", scheme, host, (unsigned int)port)
-                : apr_pstrcat(pool, scheme, "://", host, NULL);
+    return apr_pstrcat(pool, scheme, address ? "://[" : "://", host, address ? "]" : "",
+                       port ? ":" : "", port ? apr_itoa(pool, port) : "", NULL);
 }
 
 const char *mod_scim_base_url(const request_rec *r, const scim_state *state)

@@ -68,20 +68,21 @@ static void ask_store(scim_who *who, const request_rec *r, bool details, apr_poo
     who->error = store ? scim_store_view(store, ask, &a, pool) : no_store(r, pool);
 }
 
-static scim_who *make_who(request_rec *r, const char *text, const char *tenant_name,
+static scim_who *make_who(scim_subject_by by, const char *text, const char *tenant_name,
                           apr_pool_t *pool)
 {
     scim_who *who = apr_pcalloc(pool, sizeof(*who));
 
     who->text = apr_pstrdup(pool, text);
     who->tenant_name = apr_pstrdup(pool, tenant_name);
-    who->by = (scim_subject_by)mod_scim_endpoint(r).user_attribute;
+    who->by = by;
     return who;
 }
 
 const scim_who *mod_scim_find(request_rec *r, const char *text, bool details)
 {
-    scim_who *who = make_who(r, text, mod_scim_tenant(r), r->pool);
+    scim_subject_by by = (scim_subject_by)mod_scim_endpoint(r).user_attribute;
+    scim_who *who = make_who(by, text, mod_scim_tenant(r), r->pool);
 
     ask_store(who, r, details, r->pool);
     return who;
@@ -136,18 +137,19 @@ scim_who *mod_scim_who(request_rec *r)
     apr_pool_t *pool = pool_of_all(r);
     const char *tenant_name = mod_scim_tenant(r);
     scim_dir_config conf = mod_scim_endpoint(r);
+    scim_subject_by by = (scim_subject_by)conf.user_attribute;
     scim_who *who, *first;
     void *data = NULL;
 
     apr_pool_userdata_get(&data, answers, pool);
     first = data;
     for (who = first; who; who = who->next) {
-        if (who->by == (scim_subject_by)conf.user_attribute && !strcmp(who->text, r->user) &&
+        if (who->by == by && !strcmp(who->text, r->user) &&
             !strcmp(who->tenant_name, tenant_name)) {
             return who;
         }
     }
-    who = make_who(r, r->user, tenant_name, pool);
+    who = make_who(by, r->user, tenant_name, pool);
     ask_store(who, r, conf.export == 1, pool);
     who->next = first;
     apr_pool_userdata_setn(who, answers, NULL, pool);

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Whether a directory can hold a store.  LMDB shares memory maps and mutexes
- * between processes; a network file system keeps neither promise, and says so
- * only by losing data.
+ * Whether a directory, with the files that are in it, can hold a store.  LMDB
+ * shares memory maps and mutexes between processes; a network file system keeps
+ * neither promise, and says so only by losing data.
  */
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -70,11 +72,77 @@ static scim_kv_rc unreachable(const char *path, int err, const char **why, apr_p
     return SCIM_KV_IO;
 }
 
+/* How many names in the directory a file has. */
+static nlink_t names_in(const char *path, const struct stat *file)
+{
+    DIR *dir = opendir(path);
+    const struct dirent *entry;
+    nlink_t count = 0;
+
+    while (dir && (entry = readdir(dir))) {
+        struct stat info;
+
+        count += !fstatat(dirfd(dir), entry->d_name, &info, AT_SYMLINK_NOFOLLOW) &&
+                 info.st_ino == file->st_ino && info.st_dev == file->st_dev;
+    }
+    if (dir) {
+        closedir(dir);
+    }
+    return count;
+}
+
+/* A file that is replaced may have a second name in the directory for a moment, and
+ * for good where the power went in that moment.  One that goes between being counted
+ * and being looked for is looked for again. */
+static bool is_elsewhere(const char *path, const char *file, struct stat *info)
+{
+    int tries;
+
+    for (tries = 0; tries < 3; tries++) {
+        if (info->st_nlink <= 1 || info->st_nlink <= names_in(path, info)) {
+            return false;
+        }
+        if (lstat(file, info)) {
+            return errno != ENOENT;
+        }
+    }
+    return true;
+}
+
+/* LMDB opens whatever stands there.  A link would have it write to a file
+ * elsewhere, or make one; and by a name in another directory others can come to it
+ * whom this one's mode keeps out. */
+static scim_kv_rc check_file(const char *path, const char *name, const char **why,
+                             apr_pool_t *pool)
+{
+    const char *file = apr_pstrcat(pool, path, "/", name, NULL);
+    const char *what = NULL;
+    struct stat info;
+
+    /* What cannot be looked at is left to the open, which says why. */
+    if (lstat(file, &info)) {
+        return SCIM_KV_OK;
+    }
+    if (S_ISLNK(info.st_mode)) {
+        what = "is a symbolic link; put the file itself there";
+    } else if (!S_ISREG(info.st_mode)) {
+        what = "is no file; move it away";
+    } else if (is_elsewhere(path, file, &info)) {
+        what = "has another name elsewhere, a hard link; remove that (find -samefile)";
+    }
+    if (!what) {
+        return SCIM_KV_OK;
+    }
+    *why = apr_psprintf(pool, "%s %s: a store's files are its directory's alone", file, what);
+    return SCIM_KV_IO;
+}
+
 scim_kv_rc scim_kv_directory(const char *path, struct stat *info, const char **why,
                              apr_pool_t *pool)
 {
     struct statfs fs;
     const char *name;
+    scim_kv_rc rc;
 
     if (stat(path, info)) {
         return errno == ENOENT ? absent(path, why, pool) : unreachable(path, errno, why, pool);
@@ -105,5 +173,6 @@ scim_kv_rc scim_kv_directory(const char *path, struct stat *info, const char **w
                          path, name);
         return SCIM_KV_IO;
     }
-    return SCIM_KV_OK;
+    rc = check_file(path, "data.mdb", why, pool);
+    return rc == SCIM_KV_OK ? check_file(path, "lock.mdb", why, pool) : rc;
 }

@@ -54,10 +54,15 @@ void scim_kv_gate_open(scim_kv_gate *gate);
 /* Whether nobody is inside at this moment. */
 bool scim_kv_gate_empty(scim_kv_gate *gate);
 
-/* Whether path is a directory that a store can live in: it exists and is on a
- * local file system.  *info is its stat. */
+/* Whether path is a directory that a store can live in: it exists, is on a local
+ * file system and for nobody else to write to, and what it has of the store's files
+ * are files of its own, no links.  *info is its stat. */
 scim_kv_rc scim_kv_directory(const char *path, struct stat *info, const char **why,
                              apr_pool_t *pool);
+
+/* pages.c: the state of a data file of LMDB that transaction txn left; ~0: the
+ * last one.  STALE where others have committed twice since txn. */
+scim_kv_rc scim_kv_pages_state(int fd, apr_uint64_t txn, const scim_kv_examiner *to);
 
 /* "www-data (uid 33)": whom the system asks about permissions. */
 const char *scim_kv_user(apr_pool_t *pool);

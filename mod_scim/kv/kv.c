@@ -144,6 +144,14 @@ scim_kv_rc scim_kv_put(scim_kv_txn *txn, scim_slice key, scim_slice value, bool 
                          : SCIM_KV_READONLY;
 }
 
+scim_kv_rc scim_kv_append(scim_kv_txn *txn, scim_slice key, scim_slice value)
+{
+    if (!key_fits(key) || value.len > SCIM_KV_MAX_VALUE) {
+        return SCIM_KV_INVALID;
+    }
+    return txn->writable ? txn->kv->engine->append(txn, key, value) : SCIM_KV_READONLY;
+}
+
 scim_kv_rc scim_kv_del(scim_kv_txn *txn, scim_slice key)
 {
     if (!key_fits(key)) {
@@ -266,17 +274,61 @@ scim_kv_rc scim_kv_statistics(scim_kv *kv, scim_kv_stat *out)
     return foreign(kv) ? SCIM_KV_INVALID : kv->engine->statistics(kv, out);
 }
 
-scim_kv_rc scim_kv_backup(scim_kv *kv, const char *path, const char **why,
-                          apr_pool_t *scratch_pool)
+const char *scim_kv_fault(scim_kv *kv, apr_pool_t *pool)
 {
-    const char *ignored;
+    return foreign(kv) || !kv->engine->fault ? NULL : kv->engine->fault(kv, pool);
+}
 
-    why = why ? why : &ignored;
-    if (foreign(kv)) {
-        *why = "the store was opened by another process; open it again after fork";
+scim_kv_rc scim_kv_examine(scim_kv *kv, const scim_kv_examiner *to)
+{
+    return foreign(kv) ? SCIM_KV_INVALID : kv->engine->examine(kv, to);
+}
+
+static apr_status_t end_claim(void *data)
+{
+    scim_kv_claim *claim = data;
+
+    claim->engine->unclaim(claim);
+    return APR_SUCCESS;
+}
+
+scim_kv_rc scim_kv_claim_store(scim_kv_claim **out, const char *url, const char **why,
+                               apr_pool_t *pool)
+{
+    const char *where = NULL;
+    const scim_kv_engine *engine = find_engine(url, &where);
+    scim_kv_rc rc;
+
+    if (!engine || !engine->claim) {
+        *why = apr_psprintf(pool,
+                            "\"%s\" names no store that can be replaced; write lmdb: and "
+                            "the path of a directory",
+                            url);
         return SCIM_KV_INVALID;
     }
-    return kv->engine->backup(kv, path, why, scratch_pool);
+    rc = engine->claim(out, where, why, pool);
+    if (rc == SCIM_KV_OK) {
+        (*out)->engine = engine;
+        (*out)->pool = pool;
+        (*out)->where = apr_pstrdup(pool, where);
+        apr_pool_cleanup_register(pool, *out, end_claim, apr_pool_cleanup_null);
+    }
+    return rc;
+}
+
+scim_kv_rc scim_kv_claim_place(scim_kv_claim *claim, const char **url, const char **why)
+{
+    return claim->engine->place(claim, url, why);
+}
+
+scim_kv_rc scim_kv_claim_replace(scim_kv_claim *claim, const char **kept, const char **why)
+{
+    return claim->engine->replace(claim, kept, why);
+}
+
+void scim_kv_claim_end(scim_kv_claim *claim)
+{
+    apr_pool_cleanup_run(claim->pool, claim, end_claim);
 }
 
 const char *scim_kv_strerror(scim_kv_rc rc)
@@ -293,7 +345,9 @@ const char *scim_kv_strerror(scim_kv_rc rc)
     case SCIM_KV_CONFLICT:
         return "gave up after too many conflicts with other writers";
     case SCIM_KV_FULL:
-        return "the store or its disk is full";
+        return "the store is full: it has grown to the size that it may have";
+    case SCIM_KV_DISK_FULL:
+        return "the store's disk is full";
     case SCIM_KV_READONLY:
         return "the store takes no writes";
     case SCIM_KV_BUSY:

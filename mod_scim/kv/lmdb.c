@@ -14,12 +14,18 @@
  *     environment closed and opened again (LMDB panics after a failed write of
  *     its meta page) only while this process has no transaction.  Each
  *     transaction is inside the gate, such a change closes it.
+ *   - What a failed write left on the disk is settled before the next one, see
+ *     settle.
  *   - Cursors end before their transaction.  No cursor lives across a write
  *     either: it is closed, and found again by its key.
+ *   - Who replaces the file of the data has the lock on lock.mdb that LMDB itself
+ *     asks for first of all: nobody has the store open then, and who opens it
+ *     waits.  Such a store is opened without LMDB's own locks.
  *   - DUPSORT is not used: the serious faults of the releases in use are there.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <semaphore.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -47,16 +53,23 @@
 #define MAX_READERS 8192
 #define MAX_VIEWS 4096
 
-/* Idle read transactions: a thread looks in one line, which it seldom shares. */
+/* Idle readers: a view looks in one line, where seldom another looks meanwhile. */
 #define IDLE_PER_LINE 8
+
+/* That a reader keeps: no request for one resource has more open at a time. */
+#define READER_CURSORS 4
 
 #define READERS_CHECK_INTERVAL apr_time_from_sec(60)
 
 /* Requests that share a commit. */
 #define TOGETHER 256
 
+/* How often a store that could be opened for reading only is tried again. */
+#define DEGRADED_INTERVAL apr_time_from_sec(1)
+
 #define OPEN_TRIES 4
 #define BEGIN_TRIES 3
+#define EXAMINE_TRIES 100
 
 typedef struct environment {
     struct environment *next;
@@ -68,12 +81,18 @@ typedef struct environment {
     char *data_path;
     apr_uint64_t size;
     bool read_only;
-    scim_kv_gate gate; /* guards mdb, dbi and generation */
+    bool claimed;      /* nobody else has it: without locks of LMDB's own */
+    scim_kv_gate gate; /* guards mdb, dbi, generation and degraded */
     MDB_env *mdb;      /* NULL: could not be opened again so far */
     MDB_dbi dbi;
     unsigned int generation;
-    atomic_bool down;  /* to be opened again before it is used */
-    atomic_uint views; /* read transactions that are there, idle ones too */
+    bool degraded;         /* open for reading only, until its file system takes writes */
+    atomic_llong reopened; /* when that was tried last */
+    atomic_bool down;      /* to be opened again before it is used */
+    atomic_bool unsettled; /* a write has failed: see settle */
+    atomic_int fault;      /* why writing failed last; 0: it did not */
+    atomic_int closed;     /* why opening it again did */
+    atomic_uint views;     /* read transactions that are there, idle ones too */
     pthread_mutex_t writer;
     apr_time_t readers_checked; /* guarded by writer */
     pthread_mutex_t queue_lock; /* guards the next four */
@@ -81,7 +100,7 @@ typedef struct environment {
     struct request **queue_end;
     unsigned int queued;
     bool led; /* somebody of the queue leads, or has been told to */
-    _Atomic(MDB_txn *) idle[SCIM_KV_GATE_LINES * IDLE_PER_LINE];
+    _Atomic(struct reader *) idle[SCIM_KV_GATE_LINES * IDLE_PER_LINE];
 } environment;
 
 typedef struct lmdb_kv {
@@ -99,16 +118,28 @@ typedef struct lmdb_cursor {
     struct lmdb_cursor *next;
     bool listed;        /* in the transaction's list: it may have a handle */
     MDB_cursor *handle; /* NULL: to be found again by place and key */
+    bool lasting;       /* a reader's: kept is its handle, in one view after the other */
+    MDB_cursor *kept;   /* NULL: not made so far */
     enum { UNPLACED, AT_KEY, BEFORE_KEY } place;
     MDB_val key; /* in the store while handle stands, else in copy */
     unsigned char copy[SCIM_KV_MAX_KEY];
 } lmdb_cursor;
 
+/* What views take turns with: a read transaction, which is reset in between,
+ * and cursors of it.  Making them takes memory, whose allocator the threads of a
+ * busy child stand in line for. */
+typedef struct reader {
+    MDB_txn *txn;
+    lmdb_cursor cursors[READER_CURSORS];
+} reader;
+
 typedef struct lmdb_txn {
     scim_kv_txn base;
     environment *env;
-    unsigned int line; /* of the gate, and of idle transactions */
+    unsigned int line; /* of the gate, and of idle readers */
     MDB_txn *handle;
+    reader *reader;       /* of a view, whose transaction handle is */
+    unsigned int taken;   /* of the reader's cursors */
     lmdb_cursor *cursors; /* that may have a handle */
     lmdb_cursor *spare;   /* closed, to be opened again */
     bool touched;         /* this job has written, or tried to and failed */
@@ -129,6 +160,9 @@ static environment *environments;
  * Errors
  */
 
+/* data.mdb is there with nothing in it: beside the codes of LMDB and the system. */
+enum { EMPTY_FILE = -1 };
+
 static scim_kv_rc translate(int err)
 {
     switch (err) {
@@ -141,22 +175,29 @@ static scim_kv_rc translate(int err)
         return SCIM_KV_EXISTS;
     case MDB_MAP_FULL:
     case MDB_TXN_FULL:
+        return SCIM_KV_FULL;
     case ENOSPC:
     case EDQUOT:
     case EFBIG:
-        return SCIM_KV_FULL;
+        return SCIM_KV_DISK_FULL;
     case EACCES:
     case EPERM:
     case EROFS:
         return SCIM_KV_READONLY;
     case MDB_READERS_FULL:
     case MDB_MAP_RESIZED:
+    case EINTR:
+    case EAGAIN:
+    case EMFILE:
+    case ENFILE:
+    case ENOMEM:
         return SCIM_KV_BUSY;
     case MDB_INVALID:
     case MDB_VERSION_MISMATCH:
     case MDB_CORRUPTED:
     case MDB_PAGE_NOTFOUND:
     case MDB_INCOMPATIBLE:
+    case EMPTY_FILE:
         return SCIM_KV_CORRUPT;
     case MDB_BAD_VALSIZE:
         return SCIM_KV_INVALID;
@@ -172,16 +213,19 @@ static bool disk_full(const environment *env)
     return !statvfs(env->path, &fs) && (apr_uint64_t)fs.f_bavail * fs.f_frsize < 1024 * 1024;
 }
 
-/* For an error while writing.  A full disk shows as a short write, which LMDB
- * reports as EIO.  After any other EIO the environment is opened again, so
- * that it goes on from what the disk has, not from what it remembers. */
+/* For the result of beginning to write, writing and committing.  A full disk
+ * shows as a short write, which LMDB reports as EIO. */
 static scim_kv_rc write_error(environment *env, int err)
 {
     if (err == EIO && disk_full(env)) {
-        return SCIM_KV_FULL;
+        err = ENOSPC;
     }
-    if (err == EIO || err == MDB_PANIC) {
+    if (err == MDB_PANIC) {
         atomic_store(&env->down, true);
+    }
+    if (err > 0) {
+        atomic_store(&env->unsettled, true);
+        atomic_store(&env->fault, err);
     }
     return translate(err);
 }
@@ -190,12 +234,27 @@ static scim_kv_rc write_error(environment *env, int err)
  * Environments
  */
 
-static bool store_exists(const environment *env)
+static char *path_in(const environment *env, const char *name)
+{
+    char *path;
+
+    if (asprintf(&path, "%s/%s", env->path, name) < 0) {
+        scim_kv_allocated(NULL);
+    }
+    return path;
+}
+
+/* Whether there is a store to be opened: LMDB would make a new one where the file
+ * is missing or empty.  What cannot be looked at is left to the open, which says
+ * why. */
+static int check_data(const environment *env)
 {
     struct stat info;
 
-    /* what cannot be looked at is left to the open, which says why */
-    return stat(env->data_path, &info) ? errno != ENOENT : info.st_size > 0;
+    if (lstat(env->data_path, &info)) {
+        return errno == ENOENT ? ENOENT : 0;
+    }
+    return info.st_size == 0 ? EMPTY_FILE : 0;
 }
 
 /* The unnamed database can be used only after some transaction has opened it. */
@@ -226,7 +285,8 @@ static int keep_from_programs(MDB_env *mdb)
 
 static int open_once(environment *env, apr_uint64_t size)
 {
-    unsigned int flags = MDB_NOTLS | MDB_NORDAHEAD | (env->read_only ? MDB_RDONLY : 0);
+    unsigned int flags =
+        MDB_NOTLS | MDB_NORDAHEAD | (env->read_only || env->degraded ? MDB_RDONLY : 0);
     MDB_env *mdb;
     int err;
 
@@ -272,10 +332,30 @@ static int open_mdb(environment *env)
     return err;
 }
 
+static void free_reader(reader *r)
+{
+    for (int i = 0; i < READER_CURSORS; i++) {
+        mdb_cursor_close(r->cursors[i].kept);
+    }
+    free(r);
+}
+
+static void close_reader(reader *r)
+{
+    MDB_txn *txn = r->txn;
+
+    free_reader(r);
+    mdb_txn_abort(txn);
+}
+
 static void close_mdb(environment *env)
 {
     for (int i = 0; i < SCIM_KV_GATE_LINES * IDLE_PER_LINE; i++) {
-        mdb_txn_abort(atomic_exchange(&env->idle[i], NULL));
+        reader *r = atomic_exchange(&env->idle[i], NULL);
+
+        if (r) {
+            close_reader(r);
+        }
     }
     atomic_store(&env->views, 0);
     if (env->mdb) {
@@ -284,12 +364,36 @@ static void close_mdb(environment *env)
     env->mdb = NULL;
 }
 
-/* Never makes a new store where the old one was removed. */
+/* Never makes a new store where the old one was removed.  A disk that fails is
+ * often made read-only by the kernel just then: the store is read on.  LMDB
+ * locks nothing on such a file system, which is safe while it takes nobody's
+ * writes; how long it stays open so after that is bounded by DEGRADED_INTERVAL,
+ * and what is read has checksums. */
 static int reopen(environment *env)
 {
+    int err;
+
     close_mdb(env);
     atomic_store(&env->down, false);
-    return store_exists(env) ? open_mdb(env) : ENOENT;
+    atomic_store(&env->reopened, apr_time_now());
+    env->degraded = false;
+    err = check_data(env);
+    if (!err) {
+        err = open_mdb(env);
+    }
+    if (err == EROFS && !env->read_only) {
+        env->degraded = true;
+        err = open_mdb(env);
+    }
+    return err;
+}
+
+/* Whether it is time to see if a store that is read only takes writes again. */
+static bool may_recover(environment *env)
+{
+    apr_time_t since = apr_time_now() - atomic_load(&env->reopened);
+
+    return env->degraded && (since >= DEGRADED_INTERVAL || since < 0);
 }
 
 static environment *environment_make(const char *path, const struct stat *info,
@@ -302,12 +406,11 @@ static environment *environment_make(const char *path, const struct stat *info,
     env->device = info->st_dev;
     env->inode = info->st_ino;
     env->pid = getpid();
+    env->claimed = options->claim != NULL;
     env->readers_checked = apr_time_now(); /* opening does it too */
     env->size = (size + GRAIN - 1) / GRAIN * GRAIN;
     env->path = scim_kv_allocated(strdup(path));
-    if (asprintf(&env->data_path, "%s/data.mdb", path) < 0) {
-        scim_kv_allocated(NULL);
-    }
+    env->data_path = path_in(env, "data.mdb");
     scim_kv_gate_init(&env->gate);
     scim_kv_lock_init(&env->writer);
     pthread_mutex_init(&env->queue_lock, NULL);
@@ -358,8 +461,10 @@ static scim_kv_rc explain(const environment *env, int err, const char **why, apr
                             user, env->path, mdb_strerror(err), other_owner(env, pool));
         return eaccess(env->data_path, R_OK) ? SCIM_KV_IO : SCIM_KV_READONLY;
     case EROFS:
-        *why = apr_psprintf(pool, "the file system of the store in %s is mounted read-only",
-                            env->path);
+        *why = apr_psprintf(pool,
+                            "the file system of the store in %s is mounted read-only, and user "
+                            "%s is to write to it; mount it for writing",
+                            env->path, user);
         return SCIM_KV_READONLY;
     case ENOSPC:
     case EDQUOT:
@@ -367,7 +472,20 @@ static scim_kv_rc explain(const environment *env, int err, const char **why, apr
                             "no space for the store in %s (user %s): free some, or raise "
                             "the quota",
                             env->path, user);
-        return SCIM_KV_FULL;
+        return SCIM_KV_DISK_FULL;
+    case EMPTY_FILE:
+        *why = apr_psprintf(pool,
+                            "%s is empty, as something other than mod_scim left it; restore it "
+                            "from a backup, or remove it for a new store to be made by user %s",
+                            env->data_path, user);
+        return SCIM_KV_CORRUPT;
+    case EMFILE:
+    case ENFILE:
+        *why = apr_psprintf(pool,
+                            "too many open files for the store in %s; raise the limit "
+                            "(ulimit -n, LimitNOFILE) of user %s",
+                            env->path, user);
+        return SCIM_KV_BUSY;
     case ENOMEM:
         *why = apr_psprintf(pool,
                             "the system refuses to map the store in %s; raise the limit of "
@@ -384,7 +502,7 @@ static scim_kv_rc explain(const environment *env, int err, const char **why, apr
         *why = apr_psprintf(
             pool, "the store in %s cannot be opened by user %s: %s%s", env->path, user,
             mdb_strerror(err),
-            translate(err) == SCIM_KV_CORRUPT ? "; restore data.mdb from a backup" : "");
+            translate(err) == SCIM_KV_CORRUPT ? "; restore a backup (scimctl restore)" : "");
         return translate(err);
     }
 }
@@ -402,15 +520,61 @@ static int sync_directory(const char *path)
     return err;
 }
 
+static int make_file(const char *path)
+{
+    MDB_env *mdb;
+    int err = mdb_env_create(&mdb);
+
+    if (err) {
+        return err;
+    }
+    err = mdb_env_open(mdb, path, MDB_NOSUBDIR | MDB_NOLOCK, 0600);
+    if (!err) {
+        err = mdb_env_sync(mdb, 1);
+    }
+    mdb_env_close(mdb);
+    return err;
+}
+
+/* Not where there is one by now.  Some file systems cannot do that in one step. */
+static int name_new(const char *from, const char *to)
+{
+    if (!renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE)) {
+        return 0;
+    }
+    return errno == EINVAL && !link(from, to) ? 0 : errno;
+}
+
+/* A new store is there whole or not at all: so one that is empty is known for
+ * one that was emptied.  Somebody else may make it in the same moment. */
+static int make_store(const environment *env)
+{
+    char name[48], *path;
+    int err;
+
+    snprintf(name, sizeof(name), "data.mdb.%ld", (long)getpid());
+    path = path_in(env, name);
+    err = make_file(path);
+    if (!err && (err = name_new(path, env->data_path)) == EEXIST) {
+        err = 0;
+    }
+    unlink(path);
+    free(path);
+    return err ? err : sync_directory(env->path);
+}
+
 static int open_first(environment *env, bool exists, bool read_only)
 {
-    int err = open_mdb(env);
+    int err = exists ? 0 : make_store(env);
 
+    if (!err) {
+        err = open_mdb(env);
+    }
     if ((err == EACCES || err == EROFS) && read_only) {
         env->read_only = true;
         err = open_mdb(env);
     }
-    return !err && !exists ? sync_directory(env->path) : err;
+    return err;
 }
 
 static scim_kv_rc environment_open(environment **out, const char *path, const struct stat *info,
@@ -418,9 +582,9 @@ static scim_kv_rc environment_open(environment **out, const char *path, const st
                                    apr_pool_t *pool)
 {
     environment *env = environment_make(path, info, options);
-    bool exists = store_exists(env);
+    int err = check_data(env);
+    bool exists = err != ENOENT;
     scim_kv_rc rc = SCIM_KV_OK;
-    int err;
 
     if (!exists && (!options->create || options->read_only)) {
         *why = apr_psprintf(pool,
@@ -428,7 +592,7 @@ static scim_kv_rc environment_open(environment **out, const char *path, const st
                             "scimctl init, as user %s",
                             path, scim_kv_user(pool));
         rc = SCIM_KV_NOTFOUND;
-    } else if ((err = open_first(env, exists, options->read_only))) {
+    } else if ((exists && err) || (err = open_first(env, exists, options->read_only))) {
         rc = explain(env, err, why, pool);
     }
     if (rc != SCIM_KV_OK) {
@@ -544,96 +708,200 @@ static lmdb_kv *store_of(const lmdb_txn *txn)
     return (lmdb_kv *)txn->base.kv;
 }
 
-/* A line for this thread, by where its stack is. */
+/* The line of this processor: what a reader needs is still in its cache, however
+ * many threads take turns on it.  One that is moved meanwhile shares a line. */
 static unsigned int choose_line(void)
 {
-    uintptr_t stack = (uintptr_t)&stack;
-    apr_uint64_t spread = (apr_uint64_t)(stack >> 16) * 0x9e3779b97f4a7c15u;
-
-    return (unsigned int)((spread >> 32) % SCIM_KV_GATE_LINES);
+    return (unsigned int)sched_getcpu() % SCIM_KV_GATE_LINES;
 }
 
-static _Atomic(MDB_txn *) *idle_line(environment *env, unsigned int line)
+static _Atomic(reader *) *idle_line(environment *env, unsigned int line)
 {
     return env->idle + line * IDLE_PER_LINE;
 }
 
-static bool put_idle(environment *env, MDB_txn *txn, unsigned int at)
+static bool put_idle(environment *env, reader *r, unsigned int at)
 {
-    _Atomic(MDB_txn *) *line = idle_line(env, at);
+    _Atomic(reader *) *line = idle_line(env, at);
 
     for (int i = 0; i < IDLE_PER_LINE; i++) {
-        MDB_txn *none = NULL;
+        reader *none = NULL;
 
-        if (atomic_compare_exchange_strong(&line[i], &none, txn)) {
+        if (atomic_compare_exchange_strong(&line[i], &none, r)) {
             return true;
         }
     }
     return false;
 }
 
-static void discard_view(environment *env, MDB_txn *txn)
+static void discard_reader(environment *env, reader *r)
 {
-    mdb_txn_abort(txn);
+    close_reader(r);
     atomic_fetch_sub(&env->views, 1);
 }
 
-static int make_view(environment *env, MDB_txn **out)
+static reader *new_reader(MDB_txn *txn)
+{
+    reader *r = scim_kv_allocated(malloc(sizeof(*r)));
+
+    r->txn = txn;
+    for (int i = 0; i < READER_CURSORS; i++) {
+        r->cursors[i].lasting = true;
+        r->cursors[i].kept = NULL;
+    }
+    return r;
+}
+
+static int make_reader(environment *env, reader **out)
 {
     int err = MDB_READERS_FULL;
+    MDB_txn *txn;
 
     if (atomic_fetch_add(&env->views, 1) < MAX_VIEWS) {
-        err = mdb_txn_begin(env->mdb, NULL, MDB_RDONLY, out);
+        err = mdb_txn_begin(env->mdb, NULL, MDB_RDONLY, &txn);
     }
     if (err) {
         atomic_fetch_sub(&env->views, 1);
+        return err;
     }
-    return err;
+    *out = new_reader(txn);
+    return 0;
 }
 
-/* The transaction keeps its slot in the table of readers while it is idle:
- * taking one costs a lock that all processes share. */
-static int start_view(environment *env, unsigned int at, MDB_txn **out)
+/* The transaction keeps its slot in the table of readers while it is idle: taking
+ * one costs a lock that all processes share.  NOTFOUND where none is idle. */
+static int take_idle(environment *env, unsigned int at, reader **out)
 {
-    _Atomic(MDB_txn *) *line = idle_line(env, at);
+    _Atomic(reader *) *line = idle_line(env, at);
 
     for (int i = 0; i < IDLE_PER_LINE; i++) {
-        MDB_txn *txn = atomic_exchange(&line[i], NULL);
-        int err = txn ? mdb_txn_renew(txn) : MDB_BAD_RSLOT;
+        reader *idle = atomic_exchange(&line[i], NULL);
+        int err = idle ? mdb_txn_renew(idle->txn) : MDB_BAD_RSLOT;
 
         if (!err) {
-            *out = txn;
+            *out = idle;
             return 0;
         }
         /* A slot lost to another process is not ours to give back: such a
          * transaction is abandoned. */
         if (err != MDB_BAD_RSLOT) {
-            if (!put_idle(env, txn, at)) {
-                discard_view(env, txn);
+            if (!put_idle(env, idle, at)) {
+                discard_reader(env, idle);
             }
             return err;
         }
+        if (idle) {
+            free_reader(idle);
+        }
     }
-    return make_view(env, out);
+    return MDB_NOTFOUND;
 }
 
-static void stop_view(environment *env, MDB_txn *txn, unsigned int at)
+static int take_reader(environment *env, unsigned int at, reader **out)
 {
-    mdb_txn_reset(txn);
-    if (!put_idle(env, txn, at)) {
-        discard_view(env, txn);
+    int err = take_idle(env, at, out);
+
+    if (err == MDB_NOTFOUND) {
+        err = make_reader(env, out);
     }
+    /* Where there can be no more, those of other processors do as well. */
+    for (unsigned int i = 1; i < SCIM_KV_GATE_LINES && err == MDB_READERS_FULL; i++) {
+        int other = take_idle(env, (at + i) % SCIM_KV_GATE_LINES, out);
+
+        err = other == MDB_NOTFOUND ? err : other;
+    }
+    return err;
+}
+
+static int start_view(lmdb_txn *txn)
+{
+    int err = take_reader(txn->env, txn->line, &txn->reader);
+
+    if (!err) {
+        txn->handle = txn->reader->txn;
+    }
+    return err;
+}
+
+static void stop_view(lmdb_txn *txn)
+{
+    mdb_txn_reset(txn->handle);
+    if (!put_idle(txn->env, txn->reader, txn->line)) {
+        discard_reader(txn->env, txn->reader);
+    }
+}
+
+/* Writes to a file the bytes that it has at its beginning, and syncs it. */
+static int write_again(int fd, size_t size)
+{
+    void *bytes = scim_kv_allocated(malloc(size));
+    int err = 0;
+
+    errno = EIO; /* of what is short */
+    if (pread(fd, bytes, size, 0) != (ssize_t)size ||
+        pwrite(fd, bytes, size, 0) != (ssize_t)size || fdatasync(fd)) {
+        err = errno;
+    }
+    free(bytes);
+    return err;
+}
+
+/* After a write that failed, before the next one.
+ *
+ * The kernel reports a failed sync once and may then take pages for clean that
+ * the disk never got: a sync that succeeds later says nothing about them, and
+ * to open the file again shows the same pages from memory.  The pages of data
+ * do no harm.  LMDB never changes a page that a committed transaction refers
+ * to, and commits name a new root only when a sync of all before it succeeded:
+ * what the failed one wrote is referred to by nobody, and whoever uses these
+ * pages next writes them whole.  So nothing that was acknowledged rests on
+ * them, and views go on.
+ *
+ * The two pages that name the root are another matter.  Where writing one of
+ * them failed, LMDB puts back what makes it invalid, but does not sync that;
+ * the disk may have it still.  Would then the next transaction use the pages of
+ * the failed one, and the power fail in the middle of its sync, a root could be
+ * found whose pages are overwritten.  So both are written and synced as they
+ * are now, while nobody else writes: until that succeeds the store is
+ * read-only. */
+static int settle(environment *env)
+{
+    MDB_stat stat;
+    int fd, err;
+
+    if (!atomic_load(&env->unsettled)) {
+        return 0;
+    }
+    if (!(err = mdb_env_stat(env->mdb, &stat)) && !(err = mdb_env_get_fd(env->mdb, &fd)) &&
+        !(err = write_again(fd, 2 * (size_t)stat.ms_psize))) {
+        atomic_store(&env->unsettled, false);
+    }
+    return err;
+}
+
+static int start_update(lmdb_txn *txn)
+{
+    environment *env = txn->env;
+    int err;
+
+    if (env->degraded) {
+        return EROFS;
+    }
+    err = mdb_txn_begin(env->mdb, NULL, 0, &txn->handle);
+    if (!err && (err = settle(env))) {
+        mdb_txn_abort(txn->handle);
+    }
+    return err;
 }
 
 static int start(lmdb_txn *txn)
 {
     environment *env = txn->env;
 
-    if (!env->mdb || atomic_load(&env->down)) {
+    if (!env->mdb || atomic_load(&env->down) || may_recover(env)) {
         return MDB_PANIC;
     }
-    return txn->base.writable ? mdb_txn_begin(env->mdb, NULL, 0, &txn->handle)
-                              : start_view(env, txn->line, &txn->handle);
+    return txn->base.writable ? start_update(txn) : start_view(txn);
 }
 
 static int check_readers(environment *env)
@@ -657,8 +925,16 @@ static int change(environment *env, int err)
         return 0;
     }
     err = reopen(env);
-    /* NOTFOUND or READONLY would be taken for the answer of a function */
-    return !err || translate(err) == SCIM_KV_CORRUPT ? err : MDB_PANIC;
+    atomic_store(&env->closed, err);
+    switch (translate(err)) {
+    case SCIM_KV_OK:
+    case SCIM_KV_CORRUPT:
+    case SCIM_KV_BUSY:
+        return err;
+    default:
+        /* NOTFOUND or READONLY would be taken for the answer of a function */
+        return MDB_PANIC;
+    }
 }
 
 /* Waits for the transactions of this process to end, and makes the change that
@@ -711,7 +987,8 @@ static scim_kv_rc begin(lmdb_txn *txn)
             err = heal(txn, err, generation);
         }
     }
-    return translate(err);
+    /* the reason of a panic is remembered already */
+    return txn->base.writable && err != MDB_PANIC ? write_error(env, err) : translate(err);
 }
 
 static scim_kv_rc begin_view(lmdb_txn *txn, lmdb_kv *kv)
@@ -720,10 +997,18 @@ static scim_kv_rc begin_view(lmdb_txn *txn, lmdb_kv *kv)
     return begin(txn);
 }
 
+static void drop_handle(lmdb_cursor *cursor)
+{
+    if (!cursor->lasting) {
+        mdb_cursor_close(cursor->handle);
+    }
+    cursor->handle = NULL;
+}
+
 static void close_cursors(lmdb_txn *txn)
 {
     for (lmdb_cursor *cursor = txn->cursors; cursor; cursor = cursor->next) {
-        mdb_cursor_close(cursor->handle);
+        drop_handle(cursor);
     }
     txn->cursors = txn->spare = NULL;
     scim_kv_arena_clear(&txn->base);
@@ -732,7 +1017,7 @@ static void close_cursors(lmdb_txn *txn)
 static void end_view(lmdb_txn *txn)
 {
     close_cursors(txn);
-    stop_view(txn->env, txn->handle, txn->line);
+    stop_view(txn);
     scim_kv_gate_leave(&txn->env->gate, txn->line);
 }
 
@@ -885,6 +1170,7 @@ static scim_kv_rc commit(lmdb_txn *txn, request *list)
     scim_kv_rc rc = write_error(txn->env, mdb_txn_commit(txn->handle));
 
     if (rc == SCIM_KV_OK) {
+        atomic_store(&txn->env->fault, 0);
         atomic_fetch_add(&store_of(txn)->updates, count_successes(list));
         atomic_fetch_add(&store_of(txn)->commits, 1);
     }
@@ -945,14 +1231,13 @@ static scim_kv_rc run_together(lmdb_kv *kv, request **list, bool *spoilt)
 }
 
 /* Readers that died keep old pages from being used again; where that is why
- * the map is full, the second try finds room. */
+ * there is no room, the second try finds some. */
 static scim_kv_rc retry_full(lmdb_kv *kv, request *single, scim_kv_rc rc)
 {
     bool spoilt;
+    bool full = single->jobs[0].rc == SCIM_KV_FULL || single->jobs[0].rc == SCIM_KV_DISK_FULL;
 
-    return single->jobs[0].rc == SCIM_KV_FULL && check_readers(kv->env) > 0
-               ? run_together(kv, &single, &spoilt)
-               : rc;
+    return full && check_readers(kv->env) > 0 ? run_together(kv, &single, &spoilt) : rc;
 }
 
 static scim_kv_rc run_alone(lmdb_kv *kv, scim_kv_job *job, bool once)
@@ -1212,8 +1497,7 @@ static void detach(lmdb_cursor *cursor)
         memcpy(cursor->copy, cursor->key.mv_data, cursor->key.mv_size);
         cursor->key.mv_data = cursor->copy;
     }
-    mdb_cursor_close(cursor->handle);
-    cursor->handle = NULL;
+    drop_handle(cursor);
 }
 
 /* The list is emptied: a long update opens many cursors, and each of its
@@ -1244,10 +1528,8 @@ static scim_kv_rc written(lmdb_txn *txn, int err)
 
 /* LMDB moves bytes within a page before it reads what it was given, so what it
  * is given must not lie in a page. */
-static scim_kv_rc lmdb_put(scim_kv_txn *base, scim_slice key, scim_slice value,
-                           bool no_overwrite)
+static int put_copy(lmdb_txn *txn, scim_slice key, scim_slice value, unsigned int flags)
 {
-    lmdb_txn *txn = (lmdb_txn *)base;
     unsigned char *bytes = scim_kv_allocated(malloc(key.len + value.len));
     MDB_val k = {key.len, bytes};
     MDB_val v = {value.len, bytes + key.len};
@@ -1258,9 +1540,25 @@ static scim_kv_rc lmdb_put(scim_kv_txn *base, scim_slice key, scim_slice value,
         memcpy(v.mv_data, value.data, value.len);
     }
     detach_cursors(txn);
-    err = mdb_put(txn->handle, txn->env->dbi, &k, &v, no_overwrite ? MDB_NOOVERWRITE : 0);
+    err = mdb_put(txn->handle, txn->env->dbi, &k, &v, flags);
     free(bytes);
-    return written(txn, err);
+    return err;
+}
+
+static scim_kv_rc lmdb_put(scim_kv_txn *base, scim_slice key, scim_slice value,
+                           bool no_overwrite)
+{
+    lmdb_txn *txn = (lmdb_txn *)base;
+
+    return written(txn, put_copy(txn, key, value, no_overwrite ? MDB_NOOVERWRITE : 0));
+}
+
+static scim_kv_rc lmdb_append(scim_kv_txn *base, scim_slice key, scim_slice value)
+{
+    lmdb_txn *txn = (lmdb_txn *)base;
+    int err = put_copy(txn, key, value, MDB_APPEND);
+
+    return err == MDB_KEYEXIST ? SCIM_KV_INVALID : written(txn, err);
 }
 
 static scim_kv_rc lmdb_del(scim_kv_txn *base, scim_slice key)
@@ -1278,6 +1576,18 @@ static scim_kv_rc lmdb_del(scim_kv_txn *base, scim_slice key)
  * Cursors
  */
 
+static lmdb_cursor *new_cursor(lmdb_txn *txn)
+{
+    lmdb_cursor *cursor;
+
+    if (txn->reader && txn->taken < READER_CURSORS) {
+        return &txn->reader->cursors[txn->taken++];
+    }
+    cursor = scim_kv_scratch(&txn->base, sizeof(*cursor));
+    cursor->lasting = false;
+    return cursor;
+}
+
 static scim_kv_cursor *lmdb_cursor_open(scim_kv_txn *base)
 {
     lmdb_txn *txn = (lmdb_txn *)base;
@@ -1286,7 +1596,7 @@ static scim_kv_cursor *lmdb_cursor_open(scim_kv_txn *base)
     if (cursor) {
         txn->spare = cursor->next;
     } else {
-        cursor = scim_kv_scratch(base, sizeof(*cursor));
+        cursor = new_cursor(txn);
     }
     cursor->base.txn = base;
     cursor->handle = NULL;
@@ -1301,7 +1611,7 @@ static void lmdb_cursor_close(scim_kv_cursor *base)
     lmdb_cursor *cursor = (lmdb_cursor *)base, **link;
     lmdb_txn *txn = (lmdb_txn *)base->txn;
 
-    detach(cursor);
+    drop_handle(cursor);
     if (cursor->listed) {
         for (link = &txn->cursors; *link != cursor; link = &(*link)->next) {
         }
@@ -1309,6 +1619,19 @@ static void lmdb_cursor_close(scim_kv_cursor *base)
     }
     cursor->next = txn->spare;
     txn->spare = cursor;
+}
+
+static int make_handle(lmdb_cursor *cursor, const lmdb_txn *txn)
+{
+    int err;
+
+    if (!cursor->lasting) {
+        return mdb_cursor_open(txn->handle, txn->env->dbi, &cursor->handle);
+    }
+    err = cursor->kept ? mdb_cursor_renew(txn->handle, cursor->kept)
+                       : mdb_cursor_open(txn->handle, txn->env->dbi, &cursor->kept);
+    cursor->handle = err ? NULL : cursor->kept;
+    return err;
 }
 
 static int attach(lmdb_cursor *cursor)
@@ -1320,7 +1643,26 @@ static int attach(lmdb_cursor *cursor)
         txn->cursors = cursor;
         cursor->listed = true;
     }
-    return cursor->handle ? 0 : mdb_cursor_open(txn->handle, txn->env->dbi, &cursor->handle);
+    return cursor->handle ? 0 : make_handle(cursor, txn);
+}
+
+/* Pages that were altered may lead round and round, and LMDB with them: whoever
+ * walks gets to later and later keys, or is told. */
+static int check_order(const lmdb_cursor *cursor, int err, const MDB_val *k, int way)
+{
+    apr_size_t shorter = k->mv_size < cursor->key.mv_size ? k->mv_size : cursor->key.mv_size;
+    int order;
+
+    if (err || cursor->place == UNPLACED) {
+        return err;
+    }
+    order = memcmp(k->mv_data, cursor->key.mv_data, shorter);
+    if (!order) {
+        order = (k->mv_size > cursor->key.mv_size) - (k->mv_size < cursor->key.mv_size);
+    }
+    return order * way > 0 || (!order && way > 0 && cursor->place == BEFORE_KEY)
+               ? 0
+               : MDB_CORRUPTED;
 }
 
 /* A move that found nothing may have moved LMDB's cursor all the same. */
@@ -1343,7 +1685,7 @@ static scim_kv_rc lmdb_seek(scim_kv_cursor *base, scim_slice at, scim_slice *key
 {
     lmdb_cursor *cursor = (lmdb_cursor *)base;
     MDB_val k = {at.len, cursor->copy};
-    MDB_val v;
+    MDB_val v = {0};
     int err;
 
     if (at.len) {
@@ -1418,7 +1760,7 @@ static scim_kv_rc lmdb_next(scim_kv_cursor *base, scim_slice *key, scim_slice *v
     if (!err) {
         err = step_forward(cursor, attached, &k, &v);
     }
-    return arrive(cursor, err, k, v, key, value);
+    return arrive(cursor, check_order(cursor, err, &k, 1), k, v, key, value);
 }
 
 static scim_kv_rc lmdb_prev(scim_kv_cursor *base, scim_slice *key, scim_slice *value)
@@ -1432,7 +1774,7 @@ static scim_kv_rc lmdb_prev(scim_kv_cursor *base, scim_slice *key, scim_slice *v
     if (!err) {
         err = step_back(cursor, attached, &k, &v);
     }
-    return arrive(cursor, err, k, v, key, value);
+    return arrive(cursor, check_order(cursor, err, &k, -1), k, v, key, value);
 }
 
 /*
@@ -1478,6 +1820,7 @@ static scim_kv_rc lmdb_statistics(scim_kv *base, scim_kv_stat *out)
     end_view(&txn);
     out->entries = use.entries;
     out->used = use.pages * use.page_size;
+    out->extent = (info.me_last_pgno + 1) * use.page_size;
     out->size = info.me_mapsize;
     out->max_readers = info.me_maxreaders;
     out->updates = atomic_load(&kv->updates);
@@ -1485,54 +1828,220 @@ static scim_kv_rc lmdb_statistics(scim_kv *base, scim_kv_stat *out)
     return rc;
 }
 
-static scim_kv_rc copy_to(lmdb_kv *kv, int fd, int *err)
+/* What keeps the store from being written to, or from being opened again. */
+static const char *lmdb_fault(scim_kv *base, apr_pool_t *pool)
 {
-    lmdb_txn txn;
-    scim_kv_rc rc;
+    const environment *env = ((lmdb_kv *)base)->env;
+    int closed = atomic_load(&env->closed);
+    int err = closed ? closed : atomic_load(&env->fault);
+    const char *why;
 
-    /* LMDB's copy is a transaction of its own; this one is inside the gate for it */
-    rc = begin_view(&txn, kv);
-    if (rc == SCIM_KV_OK) {
-        *err = mdb_env_copyfd2(kv->env->mdb, fd, 0);
-        end_view(&txn);
-        if (!*err && fsync(fd)) {
-            *err = errno;
+    switch (err) {
+    case 0:
+        return NULL;
+    case ENOENT:
+        return apr_psprintf(pool, "the store in %s is gone; bring back its data.mdb",
+                            env->path);
+    case EIO:
+        return apr_psprintf(pool,
+                            "user %s cannot %s the store in %s: %s; look at its disk and at "
+                            "the kernel's log",
+                            scim_kv_user(pool), closed ? "open" : "write to", env->path,
+                            mdb_strerror(err));
+    default:
+        explain(env, err, &why, pool);
+        return why;
+    }
+}
+
+/* The view keeps what it needs of the file from being used again.  Between its
+ * beginning and the look at the meta pages others may have written both anew. */
+static scim_kv_rc lmdb_examine(scim_kv *base, const scim_kv_examiner *to)
+{
+    scim_kv_rc rc = SCIM_KV_STALE;
+
+    for (int tries = 0; rc == SCIM_KV_STALE && tries < EXAMINE_TRIES; tries++) {
+        lmdb_txn txn;
+        int fd, err;
+
+        rc = begin_view(&txn, (lmdb_kv *)base);
+        if (rc != SCIM_KV_OK) {
+            return rc;
         }
-        rc = translate(*err);
+        err = mdb_env_get_fd(txn.env->mdb, &fd);
+        rc = err ? translate(err) : scim_kv_pages_state(fd, mdb_txn_id(txn.handle), to);
+        end_view(&txn);
     }
-    return rc;
+    return rc == SCIM_KV_STALE ? SCIM_KV_BUSY : rc;
 }
 
-static scim_kv_rc backup_error(scim_kv_rc rc, int err, const char *path, const char **why,
-                               apr_pool_t *pool)
+/*
+ * Claims
+ */
+
+typedef struct lmdb_claim {
+    scim_kv_claim base;
+    const char *path;
+    const char *place; /* of a new store; NULL: none was asked for */
+    int fd;            /* of lock.mdb */
+} lmdb_claim;
+
+static const char *in_path(const char *path, const char *name, apr_pool_t *pool)
 {
-    *why = apr_psprintf(pool, "cannot write the backup %s as user %s: %s", path,
-                        scim_kv_user(pool), err ? mdb_strerror(err) : scim_kv_strerror(rc));
-    return rc;
+    return apr_pstrcat(pool, path, "/", name, NULL);
 }
 
-static scim_kv_rc lmdb_backup(scim_kv *base, const char *path, const char **why,
-                              apr_pool_t *scratch_pool)
+static bool open_here(const struct stat *info)
 {
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    int err = 0;
+    bool there;
+
+    pthread_mutex_lock(&environments_lock);
+    there = find_environment(info) != NULL;
+    pthread_mutex_unlock(&environments_lock);
+    return there;
+}
+
+/* As LMDB locks it: one byte, shared by all who have the store open. */
+static int lock_alone(int fd, pid_t *holder)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1};
+    int err;
+
+    while (fcntl(fd, F_SETLK, &lock)) {
+        err = errno;
+        if (err != EINTR) {
+            *holder = fcntl(fd, F_GETLK, &lock) || lock.l_type == F_UNLCK ? 0 : lock.l_pid;
+            return err;
+        }
+    }
+    return 0;
+}
+
+static scim_kv_rc in_use(const char *path, pid_t holder, const char **why, apr_pool_t *pool)
+{
+    *why =
+        apr_psprintf(pool,
+                     "the store in %s is open in another process%s, such as a server's: stop "
+                     "it first",
+                     path, holder ? apr_psprintf(pool, " (%ld)", (long)holder) : "");
+    return SCIM_KV_BUSY;
+}
+
+static scim_kv_rc lock_store(lmdb_claim *claim, const char **why, apr_pool_t *pool)
+{
+    const char *name = in_path(claim->path, "lock.mdb", pool);
+    pid_t holder = 0;
+    int err;
+
+    claim->fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (claim->fd < 0) {
+        err = errno;
+        *why = apr_psprintf(pool, "user %s cannot open %s: %s", scim_kv_user(pool), name,
+                            strerror(err));
+        return translate(err) == SCIM_KV_NOTFOUND ? SCIM_KV_IO : translate(err);
+    }
+    err = lock_alone(claim->fd, &holder);
+    if (!err) {
+        return SCIM_KV_OK;
+    }
+    close(claim->fd);
+    if (err == EAGAIN || err == EACCES) {
+        return in_use(claim->path, holder, why, pool);
+    }
+    *why = apr_psprintf(pool, "%s cannot be locked: %s", name, strerror(err));
+    return SCIM_KV_IO;
+}
+
+static scim_kv_rc lmdb_claim_store(scim_kv_claim **out, const char *where, const char **why,
+                                   apr_pool_t *pool)
+{
+    lmdb_claim *claim = apr_pcalloc(pool, sizeof(*claim));
+    struct stat info;
     scim_kv_rc rc;
 
-    if (fd < 0) {
-        err = errno;
-        return backup_error(err == EEXIST ? SCIM_KV_EXISTS : translate(err), err, path, why,
-                            scratch_pool);
+    if (*where != '/') {
+        *why = apr_psprintf(pool, "\"lmdb:%s\" needs the absolute path of a directory", where);
+        return SCIM_KV_INVALID;
     }
-    rc = copy_to((lmdb_kv *)base, fd, &err);
-    if (close(fd) && rc == SCIM_KV_OK) {
-        err = errno;
-        rc = translate(err);
-    }
+    rc = scim_kv_directory(where, &info, why, pool);
     if (rc != SCIM_KV_OK) {
-        unlink(path);
-        return backup_error(rc, err, path, why, scratch_pool);
+        return rc;
     }
+    /* Closing lock.mdb would take from this process the locks that it has. */
+    if (open_here(&info)) {
+        return in_use(where, getpid(), why, pool);
+    }
+    claim->path = apr_pstrdup(pool, where);
+    rc = lock_store(claim, why, pool);
+    *out = &claim->base;
+    return rc;
+}
+
+static void remove_place(const char *place, apr_pool_t *pool)
+{
+    unlink(in_path(place, "data.mdb", pool));
+    unlink(in_path(place, "lock.mdb", pool));
+    rmdir(place);
+}
+
+/* What an earlier one left, which did not come to its end, goes. */
+static scim_kv_rc lmdb_place(scim_kv_claim *base, const char **url, const char **why)
+{
+    lmdb_claim *claim = (lmdb_claim *)base;
+    apr_pool_t *pool = base->pool;
+
+    claim->place = in_path(claim->path, SCIM_KV_PLACE, pool);
+    remove_place(claim->place, pool);
+    if (mkdir(claim->place, 0700)) {
+        int err = errno;
+
+        *why = apr_psprintf(pool, "user %s cannot make the directory %s: %s",
+                            scim_kv_user(pool), claim->place, strerror(err));
+        return err == EEXIST || err == ENOENT ? SCIM_KV_IO : translate(err);
+    }
+    *url = apr_pstrcat(pool, "lmdb:", claim->place, NULL);
     return SCIM_KV_OK;
+}
+
+/* At each moment there is one data.mdb or the other, by that name. */
+static int move_in(const lmdb_claim *claim, const char **kept)
+{
+    apr_pool_t *pool = claim->base.pool;
+    const char *data = in_path(claim->path, "data.mdb", pool);
+    const char *old = in_path(claim->path, "data.mdb.old", pool);
+
+    if (kept) {
+        unlink(old);
+        *kept = link(data, old) ? NULL : old;
+        if (!*kept && errno != ENOENT) {
+            return errno;
+        }
+    }
+    return rename(in_path(claim->place, "data.mdb", pool), data) ? errno
+                                                                 : sync_directory(claim->path);
+}
+
+static scim_kv_rc lmdb_replace(scim_kv_claim *base, const char **kept, const char **why)
+{
+    lmdb_claim *claim = (lmdb_claim *)base;
+    int err = move_in(claim, kept);
+
+    if (!err) {
+        return SCIM_KV_OK;
+    }
+    *why = apr_psprintf(base->pool, "user %s cannot put the new store in its place in %s: %s",
+                        scim_kv_user(base->pool), claim->path, strerror(err));
+    return err == ENOENT ? SCIM_KV_IO : translate(err);
+}
+
+static void lmdb_unclaim(scim_kv_claim *base)
+{
+    lmdb_claim *claim = (lmdb_claim *)base;
+
+    if (claim->place) {
+        remove_place(claim->place, base->pool);
+    }
+    close(claim->fd);
 }
 
 const scim_kv_engine scim_kv_lmdb = {
@@ -1553,5 +2062,11 @@ const scim_kv_engine scim_kv_lmdb = {
     .prev = lmdb_prev,
     .check = lmdb_check,
     .statistics = lmdb_statistics,
-    .backup = lmdb_backup,
+    .fault = lmdb_fault,
+    .append = lmdb_append,
+    .examine = lmdb_examine,
+    .claim = lmdb_claim_store,
+    .place = lmdb_place,
+    .replace = lmdb_replace,
+    .unclaim = lmdb_unclaim,
 };

@@ -570,7 +570,7 @@ static scim_kv_rc memory_statistics(scim_kv *base, scim_kv_stat *out)
 
     pthread_mutex_lock(&kv->publish);
     out->entries = kv->current.entries;
-    out->used = kv->current.bytes;
+    out->used = out->extent = kv->current.bytes;
     out->updates = kv->updates;
     out->commits = kv->commits;
     pthread_mutex_unlock(&kv->publish);
@@ -580,11 +580,33 @@ static scim_kv_rc memory_statistics(scim_kv *base, scim_kv_stat *out)
     return SCIM_KV_OK;
 }
 
-static scim_kv_rc memory_backup(scim_kv *base, const char *path, const char **why,
-                                apr_pool_t *scratch_pool)
+/* Only what a caller did can be wrong here: there is no structure on a disk. */
+static scim_kv_rc hand_rows(scim_kv_txn *txn, void *baton)
 {
-    *why = "a store in memory cannot be backed up; use an lmdb: store";
-    return SCIM_KV_INVALID;
+    const scim_kv_examiner *to = baton;
+    scim_kv_cursor *cursor = scim_kv_cursor_open(txn);
+    scim_slice key, value;
+    scim_kv_rc rc = SCIM_KV_OK;
+
+    while (rc == SCIM_KV_OK && scim_kv_next(cursor, &key, &value) == SCIM_KV_OK) {
+        rc = to->row ? to->row(key, value, to->baton) : SCIM_KV_OK;
+    }
+    return rc;
+}
+
+static scim_kv_rc memory_examine(scim_kv *base, const scim_kv_examiner *to)
+{
+    return memory_view(base, hand_rows, (void *)to);
+}
+
+static scim_kv_rc memory_append(scim_kv_txn *txn, scim_slice key, scim_slice value)
+{
+    scim_kv_cursor *cursor = scim_kv_cursor_open(txn);
+    scim_slice ignored;
+
+    return memory_seek(cursor, key, &ignored, &ignored) == SCIM_KV_NOTFOUND
+               ? memory_put(txn, key, value, false)
+               : SCIM_KV_INVALID;
 }
 
 const scim_kv_engine scim_kv_memory = {
@@ -604,7 +626,8 @@ const scim_kv_engine scim_kv_memory = {
     .prev = memory_prev,
     .check = memory_check,
     .statistics = memory_statistics,
-    .backup = memory_backup,
+    .append = memory_append,
+    .examine = memory_examine,
 };
 
 void scim_kv_memory_fail(scim_kv *kv, int n)

@@ -1,15 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Text that grows, and the one JSON escaper besides Jansson's.  The memory is
- * malloc's and not the pool's: a group of many members grows to megabytes,
- * and a pool would keep every size that it went through.
+ * Text that grows, and JSON strings in it.  What is small is
+ * the pool's; what is large is malloc's: a group of many members grows to
+ * megabytes, and a pool would keep every size that it went through.
  */
+#include <stddef.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <apr_strings.h>
 
 #include "scim/buffer.h"
+
+/* What a pool takes from memory that it has had before, without a lock. */
+#define POOLED 8000
 
 static apr_status_t release(void *baton)
 {
@@ -20,64 +25,66 @@ static apr_status_t release(void *baton)
     return APR_SUCCESS;
 }
 
-static void reserve(scim_buffer *buffer, apr_size_t more)
+static char *allocated(char *data)
 {
-    apr_size_t need = buffer->len + more + 1;
-    apr_size_t size = buffer->size ? buffer->size : 64;
-
-    if (need <= buffer->size) {
-        return;
-    }
-    while (size < need) {
-        size *= 2;
-    }
-    buffer->data = realloc(buffer->data, size);
-    if (!buffer->data) {
+    if (!data) {
         abort(); /* as a pool does */
     }
+    return data;
+}
+
+static void move(scim_buffer *buffer, char *data)
+{
+    if (buffer->len) {
+        memcpy(data, buffer->data, buffer->len);
+    }
+    buffer->data = data;
+}
+
+static void resize(scim_buffer *buffer, apr_size_t size)
+{
+    if (buffer->on_heap) {
+        buffer->data = allocated(realloc(buffer->data, size));
+    } else if (size <= POOLED) {
+        move(buffer, apr_palloc(buffer->pool, size));
+    } else {
+        move(buffer, allocated(malloc(size)));
+        buffer->on_heap = true;
+        apr_pool_cleanup_register(buffer->pool, buffer, release, apr_pool_cleanup_null);
+    }
     buffer->size = size;
+}
+
+/* To twice the size, so that a text of any length costs no more than twice as
+ * much; there is always room for the NUL. */
+void scim_buffer_grow(scim_buffer *buffer, apr_size_t more)
+{
+    apr_size_t size = buffer->size ? buffer->size : 64;
+
+    while (size <= buffer->len + more) {
+        size *= 2;
+    }
+    resize(buffer, size);
 }
 
 scim_buffer *scim_buffer_make(apr_size_t size, apr_pool_t *pool)
 {
     scim_buffer *buffer = apr_pcalloc(pool, sizeof(*buffer));
 
-    apr_pool_cleanup_register(pool, buffer, release, apr_pool_cleanup_null);
-    reserve(buffer, size);
+    buffer->pool = pool;
+    resize(buffer, size < 63 ? 64 : size + 1);
     buffer->data[0] = '\0';
     return buffer;
 }
 
-void scim_buffer_add(scim_buffer *buffer, const void *data, apr_size_t len)
-{
-    reserve(buffer, len);
-    if (len) {
-        memcpy(buffer->data + buffer->len, data, len);
-    }
-    buffer->len += len;
-    buffer->data[buffer->len] = '\0';
-}
-
-char *scim_buffer_room(scim_buffer *buffer, apr_size_t len)
-{
-    char *room;
-
-    reserve(buffer, len);
-    room = buffer->data + buffer->len;
-    buffer->len += len;
-    room[len] = '\0';
-    return room;
-}
-
-void scim_buffer_puts(scim_buffer *buffer, const char *text)
-{
-    scim_buffer_add(buffer, text, strlen(text));
-}
-
 char *scim_buffer_detach(scim_buffer *buffer)
 {
-    char *data = buffer->data;
+    char *data;
 
+    if (!buffer->on_heap) {
+        resize(buffer, POOLED + 1);
+    }
+    data = buffer->data;
     buffer->data = NULL;
     buffer->len = buffer->size = 0;
     return data;
@@ -100,20 +107,48 @@ static void add_escaped(scim_buffer *buffer, unsigned char c)
     scim_buffer_add(buffer, text, sizeof(text));
 }
 
-void scim_buffer_escape(scim_buffer *buffer, const char *text, apr_size_t len)
+#define EACH(byte) (UINT64_MAX / 0xff * (byte))
+
+/* Whether none of eight bytes is a control character, a quote or a backslash: by
+ * the borrow into the top bit of a byte that is less than another.  A borrow goes
+ * on only into bytes above one that is found, so the answer is right for the
+ * eight together. */
+static inline bool is_plain(apr_uint64_t eight)
 {
-    const char *end = text + len, *plain = text, *at;
+    apr_uint64_t quotes = eight ^ EACH('"'), backslashes = eight ^ EACH('\\');
+    apr_uint64_t found = ((eight - EACH(0x20)) & ~eight) | ((quotes - EACH(1)) & ~quotes) |
+                         ((backslashes - EACH(1)) & ~backslashes);
 
-    for (at = text; at < end; at++) {
-        unsigned char c = (unsigned char)*at;
+    return !(found & EACH(0x80));
+}
 
-        if (c < 0x20 || c == '"' || c == '\\') {
-            scim_buffer_add(buffer, plain, (apr_size_t)(at - plain));
-            add_escaped(buffer, c);
-            plain = at + 1;
+/* The first character that is to be escaped, or "end". */
+static const char *plain_end(const char *at, const char *end)
+{
+    apr_uint64_t eight;
+
+    for (; end - at >= (ptrdiff_t)sizeof(eight); at += sizeof(eight)) {
+        memcpy(&eight, at, sizeof(eight));
+        if (!is_plain(eight)) {
+            break;
         }
     }
-    scim_buffer_add(buffer, plain, (apr_size_t)(end - plain));
+    while (at < end && (unsigned char)*at >= 0x20 && *at != '"' && *at != '\\') {
+        at++;
+    }
+    return at;
+}
+
+void scim_buffer_escape(scim_buffer *buffer, const char *text, apr_size_t len)
+{
+    const char *end = text + len, *at;
+
+    while ((at = plain_end(text, end)) < end) {
+        scim_buffer_add(buffer, text, (apr_size_t)(at - text));
+        add_escaped(buffer, (unsigned char)*at);
+        text = at + 1;
+    }
+    scim_buffer_add(buffer, text, (apr_size_t)(end - text));
 }
 
 void scim_buffer_string(scim_buffer *buffer, const char *text, apr_size_t len)

@@ -4,20 +4,9 @@
  */
 #include "handler.h"
 
-/* A provider waits longer than this for an answer, and not much longer. */
-#define SWEEP_TIME apr_time_from_sec(2)
-
-static int count_taken(const apr_array_header_t *events, const scim_id *group)
-{
-    int i, count = 0;
-
-    for (i = 0; i < events->nelts; i++) {
-        const scim_id *cause = APR_ARRAY_IDX(events, i, scim_event).cause;
-
-        count += cause && !scim_id_compare(cause, group);
-    }
-    return count;
-}
+/* A provider waits for so long, and finds the members of all but very large groups
+ * as they will be. */
+#define SWEEP_TIME apr_time_from_msec(500)
 
 static void note_deletion(scim_reply *reply, const scim_call *call, const scim_id *id,
                           const scim_deletion *deletion, apr_pool_t *pool)
@@ -31,7 +20,7 @@ static void note_deletion(scim_reply *reply, const scim_call *call, const scim_i
         scim_reply_sweep(reply, call, SWEEP_TIME, pool);
     }
     if (call->target.type->members) {
-        reply->count = count_taken(reply->events, id);
+        reply->count = scim_reply_taken(reply, id);
     }
 }
 

@@ -16,6 +16,9 @@
 #include "scim/resource.h"
 #include "scim/service.h"
 
+/* route.c: the whole table, for what is to hold of every route. */
+const scim_route *scim_route_table(apr_size_t *count);
+
 /* A resource type's endpoint: create.c, read.c, list.c, change.c, delete.c. */
 const scim_error *scim_handle_create(scim_reply *reply, const scim_call *call,
                                      apr_pool_t *pool);
@@ -158,11 +161,15 @@ void scim_reply_json(scim_reply *reply, const json_t *json, apr_pool_t *pool);
 
 /* leftover.c */
 
-/* Goes on with what deletions of large groups have left, one step and as many
- * more as begin within that time, and notes what it did.  The change that the
- * call is about is done: nothing that fails here is its error. */
+/* Takes what deletions of large groups have left, unless another thread does;
+ * goes on with it as long as steps begin within that time, and notes what they
+ * did.  The change that the call is about is done: nothing that fails here is
+ * its error.  reply->unfinished says whether it is still to be gone on with. */
 void scim_reply_sweep(scim_reply *reply, const scim_call *call, apr_interval_time_t time,
                       apr_pool_t *pool);
+
+/* How many events of the reply follow from the deletion of a group. */
+apr_int64_t scim_reply_taken(const scim_reply *reply, const scim_id *group);
 
 /* route.c */
 

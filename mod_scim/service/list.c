@@ -2,12 +2,16 @@
 /*
  * Queries: GET and POST .search, of one resource type or of all (RFC 7644
  * sections 3.4.2 and 3.4.3); paging by index, or by cursor (RFC 9865).
+ *
+ * A page is put together in memory, but for the members of large groups: where
+ * they belong is noted, and they are read when the answer is sent.
  */
 #include <apr_strings.h>
 
 #include "scim/cursor.h"
 #include "scim/filter.h"
 #include "scim/json.h"
+#include "scim/member.h"
 #include "scim/params.h"
 
 #include "handler.h"
@@ -15,48 +19,90 @@
 /* What a page grows to, but for its last resource. */
 #define PAGE_BYTES (16 * 1024 * 1024)
 
+/* Room for one of the usual size. */
+#define RESOURCE_BYTES 3000
+
+/* About what one member is told in. */
+#define MEMBER_BYTES 150
+
+/* A group in the page whose members are not there yet, nor its end. */
+typedef struct gap {
+    apr_size_t at; /* in the text of the page */
+    scim_stream *members;
+} gap;
+
 typedef struct list_baton {
     const scim_call *call;
     scim_params params;
     scim_query query;
     scim_query_part *parts;
-    scim_render *how;       /* of each part */
-    scim_buffer *resources; /* the elements of "Resources" */
+    scim_render *how;         /* of each part */
+    scim_buffer *resources;   /* the elements of "Resources" */
+    apr_array_header_t *gaps; /* of gap, in resources */
+    apr_uint64_t missing;     /* bytes that will stand in the gaps, about */
     apr_int64_t shown;
     scim_page page;
+    scim_position last;       /* that is shown */
+    bool full;                /* there are more, which are left to the next page */
     apr_pool_t *scratch_pool; /* of one record */
 } list_baton;
 
-static const scim_render *how_of(const list_baton *list, const scim_resource_type *type)
+static int part_of(const list_baton *list, const scim_resource_type *type)
 {
     int i = 0;
 
     while (list->parts[i].type != type) {
         i++;
     }
-    return &list->how[i];
+    return i;
 }
 
+/* Between types, a position without a sort says in which it is. */
+static void note_position(list_baton *list, const scim_record *record, apr_pool_t *pool)
+{
+    list->last = list->page.last;
+    if (!list->parts[0].sort && list->query.parts_count > 1) {
+        unsigned char *part = apr_palloc(pool, 1);
+
+        *part = (unsigned char)part_of(list, record->type);
+        list->last.key = (scim_sort_key){part, 1};
+    }
+}
+
+static const scim_error *show(list_baton *list, scim_view *view, const scim_record *record)
+{
+    const scim_render *how = &list->how[part_of(list, record->type)];
+    apr_uint64_t count;
+    scim_stream *members;
+
+    apr_pool_clear(list->scratch_pool);
+    SCIM_ERR(scim_stream_members(&members, list->call, how, view, record, view->pool));
+    SCIM_ERR(scim_render_record(list->resources, how, members ? NULL : view, record,
+                                list->scratch_pool));
+    if (members) {
+        /* They go in front of the bracket that ends the group. */
+        list->resources->len--;
+        APR_ARRAY_PUSH(list->gaps, gap) = (gap){list->resources->len, members};
+        SCIM_ERR(scim_member_count(&count, view, how->tenant, &record->id));
+        list->missing += count * MEMBER_BYTES;
+    }
+    return NULL;
+}
+
+/* A page of huge resources ends early; clients go on behind its last. */
 static const scim_error *show_record(scim_view *view, const scim_record *record, void *baton)
 {
     list_baton *list = baton;
 
-    /* A page of huge resources ends early; clients go on behind the last, but
-     * a cursor would go on behind those that are left out. */
-    if (list->resources->len >= PAGE_BYTES) {
-        return list->query.by_cursor
-                   ? scim_error_make(view->pool, SCIM_E_TOO_MANY,
-                                     "A page of so many resources would have more than %d "
-                                     "bytes: begin again with a smaller count",
-                                     PAGE_BYTES)
-                   : NULL;
+    list->full = list->full || list->resources->len + list->missing >= PAGE_BYTES;
+    if (list->full) {
+        return NULL;
     }
     if (list->shown++) {
         scim_buffer_puts(list->resources, ",");
     }
-    apr_pool_clear(list->scratch_pool);
-    return scim_render_record(list->resources, how_of(list, record->type), view, record,
-                              list->scratch_pool);
+    note_position(list, record, view->pool);
+    return show(list, view, record);
 }
 
 static const scim_error *list_in_view(scim_view *view, void *baton)
@@ -109,10 +155,10 @@ static const scim_error *next_cursor(const char **out, const list_baton *list, a
     scim_cursor_scope scope = scope_of(list, pool);
 
     *out = NULL;
-    if (!list->query.by_cursor || !list->page.more) {
+    if (!list->query.by_cursor || !(list->page.more || list->full)) {
         return NULL;
     }
-    return scim_cursor_seal(out, list->call->store, &scope, &list->page.last,
+    return scim_cursor_seal(out, list->call->store, &scope, &list->last,
                             list->call->now + list->call->wire->cursor_timeout, pool);
 }
 
@@ -196,6 +242,50 @@ static void put_paging(scim_buffer *body, const list_baton *list, const char *cu
     }
 }
 
+/* The text of a page, and what fills its gaps while it is sent. */
+typedef struct page_stream {
+    scim_stream base;
+    const scim_buffer *text;
+    const apr_array_header_t *gaps;
+    int filled; /* of these */
+} page_stream;
+
+/* Up to the next gap, or to the end of the page. */
+static void add_text(scim_buffer *out, const page_stream *s)
+{
+    apr_size_t from = APR_ARRAY_IDX(s->gaps, s->filled - 1, gap).at;
+    apr_size_t to =
+        s->filled < s->gaps->nelts ? APR_ARRAY_IDX(s->gaps, s->filled, gap).at : s->text->len;
+
+    scim_buffer_add(out, s->text->data + from, to - from);
+}
+
+static const scim_error *next_piece(scim_stream *base, scim_buffer *out, bool *end,
+                                    apr_pool_t *scratch_pool)
+{
+    page_stream *s = (page_stream *)base;
+    scim_stream *members = APR_ARRAY_IDX(s->gaps, s->filled, gap).members;
+    bool whole;
+
+    SCIM_ERR(members->next(members, out, &whole, scratch_pool));
+    if (whole) {
+        s->filled++;
+        add_text(out, s);
+    }
+    *end = s->filled == s->gaps->nelts;
+    return NULL;
+}
+
+static void put_resources(scim_buffer *body, const list_baton *list)
+{
+    int i;
+
+    for (i = 0; i < list->gaps->nelts; i++) {
+        APR_ARRAY_IDX(list->gaps, i, gap).at += body->len;
+    }
+    scim_buffer_add(body, list->resources->data, list->resources->len);
+}
+
 static const scim_error *frame(scim_reply *reply, const list_baton *list, apr_pool_t *pool)
 {
     scim_buffer *body = scim_buffer_make(list->resources->len + 512, pool);
@@ -205,12 +295,19 @@ static const scim_error *frame(scim_reply *reply, const list_baton *list, apr_po
     scim_buffer_puts(body, "{\"schemas\":[\"" SCIM_URN_LIST "\"]");
     put_paging(body, list, cursor, pool);
     scim_buffer_puts(body, ",\"Resources\":[");
-    scim_buffer_add(body, list->resources->data, list->resources->len);
+    put_resources(body, list);
     scim_buffer_puts(body, "]}");
     reply->status = 200;
     reply->body = body->data;
     reply->body_len = body->len;
     reply->count = list->shown;
+    if (list->gaps->nelts) {
+        page_stream *stream = apr_pcalloc(pool, sizeof(*stream));
+
+        *stream = (page_stream){{next_piece}, body, list->gaps, 0};
+        reply->stream = &stream->base;
+        reply->body_len = APR_ARRAY_IDX(list->gaps, 0, gap).at;
+    }
     return NULL;
 }
 
@@ -223,7 +320,8 @@ static const scim_error *run(scim_reply *reply, list_baton *list, apr_pool_t *po
     list->query.count = (apr_uint64_t)count;
     SCIM_ERR(read_parts(list, pool));
     SCIM_ERR(read_cursor(list, pool));
-    list->resources = scim_buffer_make(1024, pool);
+    list->resources = scim_buffer_make(RESOURCE_BYTES, pool);
+    list->gaps = apr_array_make(pool, 1, sizeof(gap));
     apr_pool_create(&list->scratch_pool, pool);
     SCIM_ERR(scim_store_view(list->call->store, list_in_view, list, pool));
     return frame(reply, list, pool);

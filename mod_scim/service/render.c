@@ -14,27 +14,35 @@
 #include "scim/render.h"
 #include "scim/time.h"
 
+/* Behind the quote that ends a string; "end" where none does. */
+static const char *behind_string(const char *at, const char *end)
+{
+    while (at < end) {
+        const char *quote = memchr(at, '"', (apr_size_t)(end - at));
+        const char *escape = quote ? memchr(at, '\\', (apr_size_t)(quote - at)) : NULL;
+
+        if (!escape) {
+            return quote ? quote + 1 : end;
+        }
+        at = escape + 2;
+    }
+    return end;
+}
+
 /* Where the text behind the "schemas" of a stored object begins; 0 where it
  * does not begin with them. */
 static apr_size_t behind_schemas(const char *json, apr_size_t len)
 {
     static const char head[] = "{\"schemas\":[";
-    apr_size_t at = sizeof(head) - 1;
-    bool quoted = false;
+    const char *at = json + sizeof(head) - 1, *end = json + len;
 
-    if (len < at || memcmp(json, head, at)) {
+    if (len < sizeof(head) || memcmp(json, head, sizeof(head) - 1)) {
         return 0;
     }
-    for (; at < len; at++) {
-        if (quoted && json[at] == '\\') {
-            at++;
-        } else if (json[at] == '"') {
-            quoted = !quoted;
-        } else if (json[at] == ']' && !quoted) {
-            return at + 1;
-        }
+    while (at < end && *at != ']') {
+        at = *at == '"' ? behind_string(at + 1, end) : at + 1;
     }
-    return 0;
+    return at < end ? (apr_size_t)(at + 1 - json) : 0;
 }
 
 static void put_string(scim_buffer *out, const char *text)
@@ -43,13 +51,19 @@ static void put_string(scim_buffer *out, const char *text)
 }
 
 /* An id has no character that JSON escapes. */
-static void put_id(scim_buffer *out, const scim_id *id)
+static void put_id(scim_buffer *out, const char *id)
 {
-    char text[SCIM_ID_TEXT + 1];
+    scim_buffer_puts(out, "\"");
+    scim_buffer_add(out, id, SCIM_ID_TEXT);
+    scim_buffer_puts(out, "\"");
+}
 
-    scim_buffer_puts(out, "\"");
-    scim_buffer_puts(out, scim_id_format(id, text));
-    scim_buffer_puts(out, "\"");
+/* What stands before the id in a URL, as JSON. */
+static void put_endpoint(scim_buffer *out, const char *base_url, const scim_resource_type *type)
+{
+    scim_buffer_escape(out, base_url, strlen(base_url));
+    scim_buffer_puts(out, type->endpoint);
+    scim_buffer_puts(out, "/");
 }
 
 const char *scim_render_location(const char *base_url, const scim_resource_type *type,
@@ -80,9 +94,7 @@ static void learn_type(edge_list *list, const scim_resource_type *type)
     list->type = type;
     list->reference = scim_buffer_make(128, list->pool);
     scim_buffer_puts(list->reference, ",\"$ref\":\"");
-    scim_buffer_escape(list->reference, list->base_url, strlen(list->base_url));
-    scim_buffer_puts(list->reference, type->endpoint);
-    scim_buffer_puts(list->reference, "/");
+    put_endpoint(list->reference, list->base_url, type);
     list->kind = scim_buffer_make(32, list->pool);
     scim_buffer_puts(list->kind, ",\"type\":");
     put_string(list->kind, type->name);
@@ -132,11 +144,13 @@ static void put_target(edge_list *list, const scim_edge *edge)
 
 static void put_stranger(scim_buffer *out, const scim_edge *edge)
 {
+    char id[SCIM_ID_TEXT + 1];
+
     scim_buffer_add(out, value_key, sizeof(value_key) - 2);
     if (edge->text) {
         scim_buffer_string(out, edge->text, edge->text_len);
     } else {
-        put_id(out, &edge->id);
+        put_id(out, scim_id_format(&edge->id, id));
     }
 }
 
@@ -230,20 +244,21 @@ static const scim_error *put_groups(scim_buffer *out, const scim_render *how, sc
 }
 
 static void put_meta(scim_buffer *out, const scim_render *how, const scim_record *record,
-                     apr_pool_t *pool)
+                     const char *id)
 {
-    char when[SCIM_TIME_LEN + 1];
+    char when[SCIM_TIME_LEN + 1], etag[SCIM_ETAG_LEN + 1];
 
     scim_buffer_puts(out, ",\"meta\":{\"resourceType\":");
     put_string(out, record->type->name);
-    scim_buffer_puts(out, ",\"created\":");
-    put_string(out, scim_time_format(record->created, when));
-    scim_buffer_puts(out, ",\"lastModified\":");
-    put_string(out, scim_time_format(record->modified, when));
-    scim_buffer_puts(out, ",\"location\":");
-    put_string(out, scim_render_location(how->base_url, record->type, &record->id, pool));
-    scim_buffer_puts(out, ",\"version\":");
-    put_string(out, scim_etag_make(record->version, pool));
+    scim_buffer_puts(out, ",\"created\":\"");
+    scim_buffer_add(out, scim_time_format(record->created, when), SCIM_TIME_LEN);
+    scim_buffer_puts(out, "\",\"lastModified\":\"");
+    scim_buffer_add(out, scim_time_format(record->modified, when), SCIM_TIME_LEN);
+    scim_buffer_puts(out, "\",\"location\":\"");
+    put_endpoint(out, how->base_url, record->type);
+    scim_buffer_add(out, id, SCIM_ID_TEXT);
+    scim_buffer_puts(out, "\",\"version\":");
+    put_string(out, scim_etag_format(record->version, etag));
     scim_buffer_puts(out, "}");
 }
 
@@ -263,17 +278,32 @@ static bool is_relative(const char *text, apr_size_t len, const scim_registry *r
     return false;
 }
 
+/* Behind the opening quote of the next value of a $ref, or NULL.  A quote within
+ * a string is escaped, so what is looked for stands nowhere but in front of such
+ * a value. */
+static const char *next_reference(const char *at, const char *end)
+{
+    static const char mark[] = "\"$ref\":\"";
+    const char *dollar = at;
+
+    while ((dollar = memchr(dollar, '$', (apr_size_t)(end - dollar)))) {
+        if (dollar > at && (apr_size_t)(end - dollar) >= sizeof(mark) - 2 &&
+            !memcmp(dollar - 1, mark, sizeof(mark) - 1)) {
+            return dollar + sizeof(mark) - 2;
+        }
+        dollar++;
+    }
+    return NULL;
+}
+
 /* Stored bytes as they are, but that references, which the store keeps
- * relative, are told with the base.  A quote within a string is escaped, so
- * what is looked for stands nowhere but in front of such a value. */
+ * relative, are told with the base. */
 static void put_stored(scim_buffer *out, const scim_render *how, const char *json,
                        apr_size_t len)
 {
-    static const char mark[] = "\"$ref\":\"";
     const char *end = json + len, *at;
 
-    while ((at = memmem(json, (apr_size_t)(end - json), mark, sizeof(mark) - 1))) {
-        at += sizeof(mark) - 1;
+    while ((at = next_reference(json, end))) {
         scim_buffer_add(out, json, (apr_size_t)(at - json));
         if (is_relative(at, (apr_size_t)(end - at), how->registry)) {
             scim_buffer_escape(out, how->base_url, strlen(how->base_url));
@@ -289,16 +319,17 @@ static const scim_error *splice(scim_buffer *out, const scim_render *how, scim_v
                                 const scim_record *record, apr_pool_t *pool)
 {
     apr_size_t cut = behind_schemas(record->json, record->json_len);
+    char id[SCIM_ID_TEXT + 1];
 
-    if (!cut) {
+    if (!cut || cut >= record->json_len) {
         return scim_error_system(pool, SCIM_E_INTERNAL, APR_SUCCESS,
                                  "The stored resource is damaged",
-                                 "record %s does not begin with its schemas",
+                                 "record %s does not begin with its schemas, or ends with them",
                                  scim_render_location("", record->type, &record->id, pool));
     }
     scim_buffer_add(out, record->json, cut);
     scim_buffer_puts(out, ",\"id\":");
-    put_id(out, &record->id);
+    put_id(out, scim_id_format(&record->id, id));
     put_stored(out, how, record->json + cut, record->json_len - cut - 1);
     if (view && wants(how, record->type->members)) {
         SCIM_ERR(put_members(out, how, view, record));
@@ -306,44 +337,9 @@ static const scim_error *splice(scim_buffer *out, const scim_render *how, scim_v
     if (view && wants(how, record->type->groups)) {
         SCIM_ERR(put_groups(out, how, view, record));
     }
-    put_meta(out, how, record, pool);
+    put_meta(out, how, record, id);
     scim_buffer_puts(out, "}");
     return NULL;
-}
-
-/* Whether a schema stores what is not returned unless asked for; a password
- * is not stored here at all. */
-static bool hides(const scim_attribute *attributes, int count)
-{
-    int i;
-
-    for (i = 0; i < count; i++) {
-        const scim_attribute *a = &attributes[i];
-        bool hidden =
-            a->returned == SCIM_RETURNED_NEVER || a->returned == SCIM_RETURNED_REQUEST;
-
-        if ((hidden && a->role != SCIM_ROLE_PASSWORD) || hides(a->subs, a->subs_count)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool type_hides(const scim_resource_type *type)
-{
-    int i;
-
-    if (hides(type->schema->attributes, type->schema->attributes_count)) {
-        return true;
-    }
-    for (i = 0; i < type->extensions_count; i++) {
-        const scim_schema *schema = type->extensions[i].schema;
-
-        if (hides(schema->attributes, schema->attributes_count)) {
-            return true;
-        }
-    }
-    return false;
 }
 
 /* The projection of a resource that was put together in text. */
@@ -380,7 +376,7 @@ static const scim_error *project(scim_buffer *out, const scim_render *how, scim_
 const scim_error *scim_render_record(scim_buffer *out, const scim_render *how, scim_view *view,
                                      const scim_record *record, apr_pool_t *scratch_pool)
 {
-    if (how->projection || type_hides(record->type)) {
+    if (how->projection || record->type->hides) {
         return project(out, how, view, record, scratch_pool);
     }
     return splice(out, how, view, record, scratch_pool);
@@ -413,11 +409,12 @@ static const scim_error *put_projected(scim_buffer *out, bool *begun, const scim
 {
     scim_buffer *text = scim_buffer_make(1024, pool);
     const json_t *elements;
+    char id[SCIM_ID_TEXT + 1];
     bool own = false;
     json_t *json;
 
     scim_buffer_puts(text, "{\"id\":");
-    put_id(text, group);
+    put_id(text, scim_id_format(group, id));
     SCIM_ERR(put_slice(text, &own, how, view, type->members, group, slice, count));
     scim_buffer_puts(text, own ? "]}" : "}");
     SCIM_ERR(projected(&json, how, text, type, group, pool));

@@ -3,6 +3,8 @@
  * What handlers put into a reply: a resource with the headers that belong to
  * it, and the words for the audit.
  */
+#include <string.h>
+
 #include <apr_strings.h>
 
 #include "scim/etag.h"
@@ -106,7 +108,7 @@ const scim_error *scim_reply_record(scim_reply *reply, const scim_call *call,
     reply->etag = scim_etag_make(record->version, pool);
     reply->location = scim_render_location(call->base_url, record->type, &record->id, pool);
     reply->content_location = reply->location;
-    note_id(reply, &record->id, pool);
+    reply->id = reply->location + strlen(reply->location) - SCIM_ID_TEXT;
     return NULL;
 }
 

@@ -49,90 +49,124 @@ static const scim_route routes[] = {
 #define ROUTES_COUNT (sizeof(routes) / sizeof(routes[0]))
 #define SEGMENTS_MAX 2
 
-/* Cuts a path into its segments, ended by NULL.  Empty ones do not count:
- * clients send "//Users" and "/Users/".  False where there are too many. */
-static bool cut(const char **segments, const char *path, apr_pool_t *pool)
+const scim_route *scim_route_table(apr_size_t *count)
+{
+    *count = ROUTES_COUNT;
+    return routes;
+}
+
+typedef struct segment {
+    const char *text;
+    apr_size_t len;
+} segment;
+
+/* Cuts a path into its segments and counts them.  Empty ones do not count:
+ * clients send "//Users" and "/Users/".  -1 where there are too many. */
+static int cut(segment *segments, const char *path)
 {
     int count = 0;
 
     for (;;) {
-        apr_size_t len;
+        const char *end;
 
-        path += strspn(path, "/");
+        while (*path == '/') {
+            path++;
+        }
         if (!*path) {
-            segments[count] = NULL;
-            return true;
+            return count;
         }
         if (count == SEGMENTS_MAX) {
-            return false;
+            return -1;
         }
-        len = strcspn(path, "/");
-        segments[count++] = apr_pstrndup(pool, path, len);
-        path += len;
+        end = strchr(path, '/');
+        segments[count] = (segment){path, end ? (apr_size_t)(end - path) : strlen(path)};
+        path += segments[count++].len;
     }
 }
 
-static bool is(const char *pattern, apr_size_t len, const char *text)
+static bool is(segment s, const char *name)
 {
-    return strlen(text) == len && !memcmp(pattern, text, len);
+    return !strncmp(name, s.text, s.len) && !name[s.len];
+}
+
+static const scim_resource_type *type_of(segment s, const scim_registry *registry)
+{
+    int i;
+
+    for (i = 0; i < registry->types_count; i++) {
+        if (is(s, registry->types[i].endpoint + 1)) {
+            return &registry->types[i];
+        }
+    }
+    return NULL;
+}
+
+/* Whether the segments are those of a pattern.  type is that of the first, which
+ * alone may have to be an endpoint; NULL where it is none. */
+static bool match(const char *pattern, const segment *segments, int count,
+                  const scim_resource_type *type)
+{
+    int i;
+
+    for (i = 0; i < count; i++) {
+        const segment *s = &segments[i];
+
+        if (*pattern++ != '/') {
+            return false;
+        }
+        if (*pattern == '{') {
+            if (pattern[1] == 't' && !type) {
+                return false;
+            }
+            pattern = strchr(pattern, '}') + 1;
+        } else if (!strncmp(pattern, s->text, s->len)) {
+            pattern += s->len;
+        } else {
+            return false;
+        }
+    }
+    return !*pattern;
 }
 
 /* An id may be asked for as "id.scim" (RFC 7644 section 3.8). */
-static const char *without_suffix(const char *segment, apr_pool_t *pool)
+static segment without_suffix(segment s)
 {
-    apr_size_t len = strlen(segment);
-
-    return len > 5 && !strcmp(segment + len - 5, ".scim") ? apr_pstrndup(pool, segment, len - 5)
-                                                          : segment;
+    if (s.len > 5 && !memcmp(s.text + s.len - 5, ".scim", 5)) {
+        s.len -= 5;
+    }
+    return s;
 }
 
-static bool match_segment(scim_target *target, const char *pattern, apr_size_t len,
-                          const char *segment, const scim_registry *registry, apr_pool_t *pool)
+/* What of the path the pattern that it matched names. */
+static void name_parts(scim_target *target, const char *pattern, segment last,
+                       const scim_resource_type *type, apr_pool_t *pool)
 {
-    if (is(pattern, len, "{type}")) {
-        target->type = scim_registry_endpoint(registry, apr_pstrcat(pool, "/", segment, NULL));
-        return target->type != NULL;
-    }
-    if (is(pattern, len, "{name}")) {
-        target->id = segment;
-        return true;
-    }
-    if (is(pattern, len, "{id}")) {
-        target->id = without_suffix(segment, pool);
-        return true;
-    }
-    return is(pattern, len, segment);
-}
+    const char *placeholder = strrchr(pattern, '{');
 
-static bool match(scim_target *target, const char *pattern, const char *const *segments,
-                  const scim_registry *registry, apr_pool_t *pool)
-{
-    target->type = NULL;
-    target->id = NULL;
-    while (*pattern) {
-        apr_size_t len = strcspn(++pattern, "/");
-
-        if (!*segments || !match_segment(target, pattern, len, *segments, registry, pool)) {
-            return false;
-        }
-        pattern += len;
-        segments++;
+    target->type = pattern[0] && pattern[1] == '{' ? type : NULL;
+    if (placeholder && placeholder[1] == 'i') {
+        last = without_suffix(last);
     }
-    return !*segments;
+    if (placeholder && placeholder[1] != 't') {
+        target->id = apr_pstrmemdup(pool, last.text, last.len);
+    }
 }
 
 const char *scim_route_operation(const scim_resource_type *type, const char *op,
                                  apr_pool_t *result_pool)
 {
-    char *name, *at;
+    char *name, *to;
+    const char *at;
 
     if (!type) {
         return op;
     }
-    name = apr_pstrcat(result_pool, type->endpoint + 1, ".", op, NULL);
-    for (at = name; *at; at++) {
-        *at = (char)apr_tolower(*at);
+    name = to = apr_palloc(result_pool, strlen(type->endpoint) + 1 + strlen(op));
+    for (at = type->endpoint + 1; *at; at++) {
+        *to++ = (char)apr_tolower(*at);
     }
+    *to++ = '.';
+    strcpy(to, op);
     return name;
 }
 
@@ -154,20 +188,20 @@ scim_target scim_route_find(unsigned int method, const char *path,
                             const scim_registry *registry, apr_pool_t *result_pool)
 {
     scim_target target = {.op = "unknown"};
-    const char *segments[SEGMENTS_MAX + 1];
+    const scim_resource_type *type;
+    segment segments[SEGMENTS_MAX] = {{NULL, 0}};
+    int count = cut(segments, path);
     apr_size_t row;
 
-    if (!cut(segments, path, result_pool)) {
-        return target;
-    }
-    for (row = 0; row < ROUTES_COUNT; row++) {
-        if (match(&target, routes[row].pattern, segments, registry, result_pool)) {
+    type = count > 0 ? type_of(segments[0], registry) : NULL;
+    for (row = 0; row < ROUTES_COUNT && count >= 0; row++) {
+        if (match(routes[row].pattern, segments, count, type)) {
+            name_parts(&target, routes[row].pattern, segments[count ? count - 1 : 0], type,
+                       result_pool);
             choose(&target, row, method, result_pool);
-            return target;
+            break;
         }
     }
-    target.type = NULL;
-    target.id = NULL;
     return target;
 }
 

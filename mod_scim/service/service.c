@@ -203,7 +203,7 @@ void scim_service_answer(scim_reply *reply, const scim_call *call, apr_pool_t *p
     } else if (reply->body) {
         reply->content_type = answer_type(call->accept);
     }
-    if (!err && changes_the_directory(call)) {
+    if (!err && changes_the_directory(call) && !reply->unfinished && !reply->warning) {
         scim_reply_sweep(reply, call, 0, pool);
     }
     if (!reply->id) {

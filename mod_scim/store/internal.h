@@ -14,6 +14,7 @@
 #include "scim/member.h"
 #include "scim/resource.h"
 #include "scim/store.h"
+#include "scim/subject.h"
 #include "scim/tenant.h"
 #include "scim/token.h"
 
@@ -46,10 +47,20 @@ struct scim_store {
     int types_count;
     index_def *indexes;
     int indexes_count;
+    const type_def *users;                 /* NULL: none, as the next */
+    const index_def *users_by[SCIM_BY_ID]; /* by what a person is looked up */
     unsigned char cursor_key[32];
     atomic_bool sweeping; /* a thread of this process has taken the sweep */
-    EVP_MD *sha256; /* fetched once: a fetch per digest costs more than the digest */
+    EVP_MD *sha256;       /* fetched once: a fetch per digest costs more than the digest */
 };
+
+/* Of ASCII, whatever the locale.  In random text no branch can be foreseen. */
+static inline bool store_is_alnum(char c)
+{
+    unsigned int digit = (unsigned char)c - '0', letter = ((unsigned char)c | 0x20) - 'a';
+
+    return (digit < 10) | (letter < 26);
+}
 
 /* Numbers, big-endian. */
 void store_put_u16(unsigned char *at, apr_uint16_t value);
@@ -254,6 +265,8 @@ void member_of_key(scim_key *key, const scim_tenant *tenant, const scim_id *memb
                    const scim_id *group);
 void member_prefix(scim_key *key, scim_table table, const scim_tenant *tenant,
                    const scim_id *id);
+/* Whether the value of an edge, whose seal holds, is one. */
+bool member_readable(scim_slice value);
 scim_kv_rc member_has(bool *out, scim_kv_txn *txn, const scim_tenant *tenant,
                       const scim_id *group, const scim_id *member);
 /* As scim_member_groups. */
@@ -297,7 +310,22 @@ scim_kv_rc member_leave(scim_kv_txn *txn, const scim_tenant *tenant, const scim_
 scim_kv_rc member_drop(scim_kv_txn *txn, const scim_tenant *tenant, const scim_id *id,
                        apr_time_t now);
 
+/* around.c: the groups around a resource, in one view.  Direct ones come first; of
+ * those in between each comes once. */
+typedef struct around_group {
+    scim_id id;
+    bool direct;
+    const type_def *type; /* NULL: only the edge is there */
+    record_head head;     /* where it is */
+} around_group;
+/* *enter is true: false leaves out what is around this group. */
+typedef scim_kv_rc (*around_fn)(const around_group *group, bool *enter, void *baton);
+scim_kv_rc groups_around(scim_view *view, const scim_tenant *tenant, const scim_id *member,
+                         around_fn fn, void *baton);
+
 /* subject.c */
+/* Fills in what of a store is asked for with every person. */
+void subject_define(scim_store *store);
 /* Whether a resource holds a role, through the groups that are there. */
 scim_kv_rc subject_holds_role(bool *out, scim_view *view, const scim_tenant *tenant,
                               const scim_id *id);
@@ -330,6 +358,27 @@ void brake_trip(scim_store *store, const scim_tenant *tenant, apr_uint32_t n, ap
 const scim_error *brake_refusal(const scim_tenant *tenant, apr_uint32_t n,
                                 apr_pool_t *result_pool);
 
+/* verify.c */
+/* "resource": of the byte that keys begin with. */
+const char *store_table_name(unsigned char table);
+
+/* tenant.c */
+/* EXISTS where one has the name. */
+scim_kv_rc tenant_put(scim_kv_txn *txn, const scim_tenant *tenant, apr_pool_t *pool);
+
+/* backup.c */
+/* Whether the row is of a table, and its value as that table has it. */
+bool store_row_whole(scim_slice key, scim_slice value);
+/* Fills an engine with rows, many in one commit, from the only thread that has
+ * it.  ordered: they come in the order of their keys; else the first of a key is
+ * kept.  In pool. */
+typedef struct store_loader store_loader;
+store_loader *store_loader_make(scim_kv *into, bool ordered, apr_pool_t *pool);
+scim_kv_rc store_loader_add(store_loader *loader, scim_slice key, scim_slice value);
+scim_kv_rc store_loader_flush(store_loader *loader);
+apr_uint64_t store_loader_kept(const store_loader *loader);
+const scim_error *store_load_error(apr_pool_t *pool, scim_kv_rc rc);
+
 /* sweep.c */
 /* Notes that the members of a group are to follow it. */
 scim_kv_rc sweep_defer(scim_kv_txn *txn, const scim_tenant *tenant, const scim_id *group,
@@ -339,9 +388,14 @@ typedef struct sweep_member {
     scim_id id;
     const type_def *type; /* NULL: nothing that is known */
 } sweep_member;
-/* The first members of a group, at most limit: an array of sweep_member. */
+/* Whether what sweep_treat does to all members of a group is little enough for one
+ * transaction. */
+scim_kv_rc sweep_is_small(bool *out, scim_kv_txn *txn, const scim_tenant *tenant,
+                          const scim_id *group);
+/* The first members of a group, at most limit, and no more than can be treated so in
+ * one transaction: an array of sweep_member. */
 scim_kv_rc sweep_members(apr_array_header_t **out, scim_view *view, const scim_tenant *tenant,
-                         const scim_id *group, int limit);
+                         const scim_id *group, scim_on_group_delete then, int limit);
 /* Does to members, which the group has lost, what the policy says. In an
  * exclusive transaction; an error has a cause and must undo it. */
 const scim_error *sweep_treat(apr_array_header_t *consequences, scim_view *view,

@@ -98,6 +98,20 @@ static bool read_value(edge_value *out, scim_slice value)
     return true;
 }
 
+/* Text as clients send it: JSON has no NUL here. */
+static bool is_text(scim_slice text)
+{
+    return !text.len ||
+           (scim_text_is_utf8(text.data, text.len) && !memchr(text.data, 0, text.len));
+}
+
+bool member_readable(scim_slice value)
+{
+    edge_value parts;
+
+    return read_value(&parts, value) && is_text(parts.text) && is_text(parts.display);
+}
+
 static bool decode(scim_edge *out, const scim_store *store, scim_slice key, scim_slice id,
                    scim_slice value)
 {
@@ -200,90 +214,28 @@ bool scim_member_has(scim_view *view, const scim_tenant *tenant, const scim_id *
     return member_has(&has, view->txn, tenant, group, member) == SCIM_KV_OK && has;
 }
 
-typedef struct group_walk {
-    scim_view *view;
-    const scim_tenant *tenant;
-    apr_array_header_t *found; /* of scim_edge; also the queue of the walk */
-    apr_hash_t *seen;
-} group_walk;
-
-/* One group around a resource: taken where it is there and new. */
-static scim_kv_rc take_group(group_walk *w, const scim_id *id, bool direct)
+static scim_kv_rc take_group(const around_group *group, bool *enter, void *baton)
 {
-    const type_def *type;
-    record_head head;
-    scim_edge *edge;
-    scim_key key;
-    scim_kv_rc rc;
-    scim_id *copy;
+    apr_array_header_t *found = baton;
 
-    if (apr_hash_get(w->seen, id->bytes, sizeof(id->bytes))) {
-        return SCIM_KV_OK;
+    if (group->type) {
+        scim_edge *edge = apr_array_push(found);
+
+        edge->id = group->id;
+        edge->type = group->type->type;
+        edge->text = NULL;
+        edge->display = group->head.display_len ? group->head.display : NULL;
+        edge->display_len = group->head.display_len;
+        edge->direct = group->direct;
     }
-    rc = record_find(&type, w->view, w->tenant, id);
-    if (rc != SCIM_KV_OK || !type) {
-        return rc;
-    }
-    record_key(&key, w->tenant, type, id);
-    rc = record_read(&head, w->view->txn, &key);
-    if (rc != SCIM_KV_OK) {
-        return rc;
-    }
-    copy = apr_pmemdup(w->view->pool, id, sizeof(*id));
-    apr_hash_set(w->seen, copy->bytes, sizeof(copy->bytes), copy);
-    edge = apr_array_push(w->found);
-    edge->id = *id;
-    edge->type = type->type;
-    edge->text = NULL;
-    edge->display = head.display_len ? head.display : NULL;
-    edge->display_len = head.display_len;
-    edge->direct = direct;
     return SCIM_KV_OK;
-}
-
-static scim_kv_rc take_groups_of(group_walk *w, const scim_id *member, bool direct)
-{
-    scim_kv_cursor *cursor = scim_kv_cursor_open(w->view->txn);
-    scim_key from;
-    scim_slice key, id;
-    scim_kv_rc rc;
-
-    member_prefix(&from, SCIM_TABLE_MEMBER_OF, w->tenant, member);
-    for (rc = scim_kv_seek(cursor, scim_key_slice(&from), &key, NULL);
-         rc == SCIM_KV_OK && scim_key_has_prefix(key, &from, &id);
-         rc = scim_kv_next(cursor, &key, NULL)) {
-        scim_id group;
-        scim_kv_rc taken;
-
-        if (id.len != sizeof(group.bytes)) {
-            return SCIM_KV_CORRUPT;
-        }
-        memcpy(group.bytes, id.data, id.len);
-        taken = take_group(w, &group, direct);
-        if (taken != SCIM_KV_OK) {
-            return taken;
-        }
-    }
-    scim_kv_cursor_close(cursor);
-    return rc == SCIM_KV_NOTFOUND ? SCIM_KV_OK : rc;
 }
 
 scim_kv_rc member_groups(apr_array_header_t **out, scim_view *view, const scim_tenant *tenant,
                          const scim_id *member)
 {
-    group_walk w = {view, tenant, apr_array_make(view->pool, 8, sizeof(scim_edge)),
-                    apr_hash_make(view->pool)};
-    scim_kv_rc rc = take_groups_of(&w, member, true);
-    int next;
-
-    /* Breadth first over what is found, so direct groups stay in front. */
-    for (next = 0; rc == SCIM_KV_OK && next < w.found->nelts; next++) {
-        scim_id id = APR_ARRAY_IDX(w.found, next, scim_edge).id;
-
-        rc = take_groups_of(&w, &id, false);
-    }
-    *out = w.found;
-    return rc;
+    *out = apr_array_make(view->pool, 8, sizeof(scim_edge));
+    return groups_around(view, tenant, member, take_group, *out);
 }
 
 const scim_error *scim_member_groups(apr_array_header_t **out, scim_view *view,

@@ -18,6 +18,10 @@
 
 #include "internal.h"
 
+/* A large record counts against the limit once more with each so many bytes: what
+ * is bounded is the work, which grows with them. */
+#define COUNTS_MORE 4096
+
 typedef enum source_kind {
     SOURCE_SCAN, /* the resource table */
     SOURCE_NOTHING,
@@ -53,7 +57,7 @@ typedef struct search {
     scim_page *out;
     apr_uint64_t total; /* matches so far, without those before a cursor */
     apr_uint64_t shown;
-    apr_uint64_t read;           /* records looked into so far */
+    apr_uint64_t read;           /* records looked into so far, large ones more than once */
     bool exact;                  /* candidates need no evaluation */
     scim_needle needle;          /* that a match has in its bytes; or none */
     bool done;                   /* the page is full, and what stands behind it is known */
@@ -258,16 +262,16 @@ static apr_uint64_t width(const search *s, const source *from, apr_uint64_t limi
     return c.count;
 }
 
-/* The narrowest of the terms that and joins; SCAN where no index serves. */
-static void plan(source *best, apr_uint64_t *best_width, const search *s,
-                 const scim_filter *term)
+/* The narrowest of the terms that and joins. */
+static void plan_narrowest(source *best, apr_uint64_t *best_width, const search *s,
+                           const scim_filter *term)
 {
     source candidate = {.kind = SOURCE_SCAN};
     apr_uint64_t count;
 
     if (term->kind == SCIM_FILTER_AND) {
-        plan(best, best_width, s, term->left);
-        plan(best, best_width, s, term->right);
+        plan_narrowest(best, best_width, s, term->left);
+        plan_narrowest(best, best_width, s, term->right);
         return;
     }
     if (!*best_width || !plan_term(&candidate, s, term)) {
@@ -278,6 +282,20 @@ static void plan(source *best, apr_uint64_t *best_width, const search *s,
         *best = candidate;
         *best_width = count;
     }
+}
+
+/* SCAN where no index serves.  One term has no other to be narrower than, and is
+ * not counted. */
+static source plan(const search *s, const scim_filter *filter)
+{
+    source best = {.kind = SOURCE_SCAN}, only = best;
+    apr_uint64_t width = APR_UINT64_MAX;
+
+    if (filter->kind == SCIM_FILTER_AND) {
+        plan_narrowest(&best, &width, s, filter);
+        return best;
+    }
+    return plan_term(&only, s, filter) ? only : best;
 }
 
 /* Judging */
@@ -546,7 +564,8 @@ static const scim_error *look_into(bool *matches, const json_t **subject, search
     scim_needle_verdict verdict = SCIM_NEEDLE_UNSURE;
     scim_record record;
 
-    if (s->view->store->scan_limit && ++s->read > s->view->store->scan_limit) {
+    s->read += 1 + head->json_len / COUNTS_MORE;
+    if (s->view->store->scan_limit && s->read > s->view->store->scan_limit) {
         return too_many(s);
     }
     if (s->needle.len && !scim_needle_test(&s->needle, head->json, head->json_len)) {
@@ -715,11 +734,6 @@ static const scim_error *list_page(search *s)
     return NULL;
 }
 
-static int compare_ids(const void *a, const void *b)
-{
-    return scim_id_compare(a, b);
-}
-
 /* The candidate's id: the end of the key, or the value of a unique index. */
 static bool row_id(scim_id *out, const source *from, scim_slice key, scim_slice value)
 {
@@ -740,66 +754,60 @@ static bool row_id(scim_id *out, const source *from, scim_slice key, scim_slice 
     return true;
 }
 
-typedef struct gathering {
-    const source *from;
-    apr_array_header_t *ids;
-    apr_uint64_t limit; /* 0: none */
-} gathering;
-
-static scim_kv_rc gather_row(scim_slice key, scim_slice value, void *baton)
+/* An index has rows of resources that are there and of no others, so what is
+ * not shown is not read.  A group that waits for the sweep has edges still. */
+static const scim_error *consider_row(search *s, const source *from, const scim_id *id)
 {
-    gathering *g = baton;
+    bool counts = s->exact && !s->entries && !on_page(s) && from->kind != SOURCE_MEMBER;
 
-    if (g->limit && (apr_uint64_t)g->ids->nelts >= g->limit) {
-        return SCIM_KV_REFUSED;
-    }
-    return row_id(apr_array_push(g->ids), g->from, key, value) ? SCIM_KV_OK : SCIM_KV_CORRUPT;
+    return counts ? take(s, id, NULL) : consider_id(s, id);
 }
 
-/* In the order of creation, each once. */
-static void sort_ids(apr_array_header_t *ids)
+/* The rows of one value are in the order of creation. */
+static const scim_error *walk_rows(search *s, const source *from)
 {
-    scim_id *all = (scim_id *)ids->elts;
-    int i, kept = 0;
+    scim_kv_cursor *cursor = scim_kv_cursor_open(s->view->txn);
+    const scim_position *after = resume_at(s);
+    apr_uint64_t limit = s->view->store->scan_limit, rows = 0;
+    scim_key at = from->prefix;
+    scim_slice key, value, rest;
+    scim_id id;
+    scim_kv_rc rc;
 
-    qsort(all, (size_t)ids->nelts, sizeof(*all), compare_ids);
-    for (i = 0; i < ids->nelts; i++) {
-        if (!kept || scim_id_compare(&all[kept - 1], &all[i])) {
-            all[kept++] = all[i];
-        }
+    if (after) {
+        scim_key_id(&at, &after->id);
+        scim_key_bytes(&at, "", 1);
     }
-    ids->nelts = kept;
+    for (rc = scim_kv_seek(cursor, scim_key_slice(&at), &key, &value);
+         rc == SCIM_KV_OK && !s->done && scim_key_has_prefix(key, &from->prefix, &rest);
+         rc = scim_kv_next(cursor, &key, &value)) {
+        if (!is_row(from, rest)) {
+            continue;
+        }
+        if (limit && ++rows > limit) {
+            return too_many(s);
+        }
+        if (!row_id(&id, from, key, value)) {
+            return scim_store_error(s->view->pool, SCIM_KV_CORRUPT, "reading an index");
+        }
+        SCIM_ERR(consider_row(s, from, &id));
+    }
+    return scim_store_error(s->view->pool, rc == SCIM_KV_NOTFOUND ? SCIM_KV_OK : rc,
+                            "reading an index");
 }
 
 static const scim_error *walk_source(search *s, const source *from)
 {
-    apr_array_header_t *ids = apr_array_make(s->view->pool, 16, sizeof(scim_id));
-    gathering g = {from, ids, s->view->store->scan_limit};
     const scim_position *after = resume_at(s);
-    scim_kv_rc rc;
-    int i;
 
     if (from->kind == SOURCE_NOTHING) {
         return NULL;
     }
     if (from->kind == SOURCE_ID) {
-        APR_ARRAY_PUSH(ids, scim_id) = from->id;
-    } else {
-        rc = each_row(s, from, gather_row, &g);
-        if (rc == SCIM_KV_REFUSED) {
-            return too_many(s);
-        }
-        SCIM_ERR(scim_store_error(s->view->pool, rc, "reading an index"));
-        sort_ids(ids);
+        return !after || scim_id_compare(&from->id, &after->id) > 0 ? consider_id(s, &from->id)
+                                                                    : NULL;
     }
-    for (i = 0; i < ids->nelts && !s->done; i++) {
-        const scim_id *id = &APR_ARRAY_IDX(ids, i, scim_id);
-
-        if (!after || scim_id_compare(id, &after->id) > 0) {
-            SCIM_ERR(consider_id(s, id));
-        }
-    }
-    return NULL;
+    return walk_rows(s, from);
 }
 
 static bool looks_at_meta(const scim_query_part *part)
@@ -813,8 +821,7 @@ static bool looks_at_meta(const scim_query_part *part)
 static const scim_error *walk_part(search *s)
 {
     const scim_filter *filter = s->part->filter;
-    source from = {.kind = SOURCE_SCAN};
-    apr_uint64_t best = APR_UINT64_MAX;
+    source from;
 
     s->exact = !filter;
     s->needle.len = 0;
@@ -823,7 +830,7 @@ static const scim_error *walk_part(search *s)
         return s->entries || s->query->by_cursor ? walk_records(s) : list_page(s);
     }
     scim_needle_find(&s->needle, filter);
-    plan(&from, &best, s, filter);
+    from = plan(s, filter);
     if (from.kind == SOURCE_SCAN) {
         return walk_records(s);
     }

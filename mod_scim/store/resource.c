@@ -431,17 +431,19 @@ static const scim_error *plan_referrers(mutation *m, scim_view *view)
 
 /* In a batch the members of all its groups count together: it holds the lock
  * of all writers. */
-static member_fate fate_of(const mutation *m, apr_int64_t edges)
+static scim_kv_rc fate_of(member_fate *out, const mutation *m, scim_kv_txn *txn)
 {
     int taken = m->batch ? m->batch->treated : 0;
+    bool small;
+    scim_kv_rc rc;
 
-    if (edges > SCIM_SWEEP_STEP) {
-        return FATE_DEFER;
+    *out = m->edges > SCIM_SWEEP_STEP ? FATE_DEFER : FATE_RELEASE;
+    if (*out == FATE_DEFER || m->then == SCIM_ON_DELETE_KEEP || !m->edges) {
+        return SCIM_KV_OK;
     }
-    if (m->then == SCIM_ON_DELETE_KEEP || !edges) {
-        return FATE_RELEASE;
-    }
-    return taken + edges > SCIM_SWEEP_STEP ? FATE_DEFER : FATE_TREAT;
+    rc = sweep_is_small(&small, txn, m->tenant, &m->id);
+    *out = !small || taken + m->edges > SCIM_SWEEP_STEP ? FATE_DEFER : FATE_TREAT;
+    return rc;
 }
 
 static scim_kv_rc count_edges(mutation *m, scim_kv_txn *txn)
@@ -464,8 +466,7 @@ static const scim_error *plan_members_fate(mutation *m, scim_view *view, const j
         m->then = m->tenant->policy.on_group_delete;
     }
     SCIM_ERR(scim_store_error(m->result_pool, count_edges(m, view->txn), "reading members"));
-    m->fate = fate_of(m, m->edges);
-    return NULL;
+    return scim_store_error(m->result_pool, fate_of(&m->fate, m, view->txn), "reading members");
 }
 
 static const scim_error *prepare_delete(mutation *m, scim_view *view)
@@ -716,13 +717,17 @@ static scim_kv_rc check_existing(const mutation *m, scim_kv_txn *txn)
 /* As many members may have come that others must be asked. */
 static scim_kv_rc check_fate(mutation *m, scim_kv_txn *txn)
 {
+    member_fate fate;
     scim_kv_rc rc;
 
     if (!m->type->type->members) {
         return SCIM_KV_OK;
     }
     rc = count_edges(m, txn);
-    return rc == SCIM_KV_OK && fate_of(m, m->edges) != m->fate ? SCIM_KV_STALE : rc;
+    if (rc == SCIM_KV_OK) {
+        rc = fate_of(&fate, m, txn);
+    }
+    return rc == SCIM_KV_OK && fate != m->fate ? SCIM_KV_STALE : rc;
 }
 
 /* Comes after all other checks: what cannot be done is not counted.  Of a
@@ -971,7 +976,7 @@ static scim_kv_rc apply_and_treat(mutation *m, scim_kv_txn *txn)
 {
     scim_view view = view_of(m, txn);
     apr_array_header_t *members;
-    scim_kv_rc rc = sweep_members(&members, &view, m->tenant, &m->id, SCIM_SWEEP_STEP);
+    scim_kv_rc rc = sweep_members(&members, &view, m->tenant, &m->id, m->then, SCIM_SWEEP_STEP);
 
     if (rc == SCIM_KV_OK) {
         rc = apply(txn, m);

@@ -96,8 +96,9 @@ scim_kv_rc secret_drop(scim_kv_txn *txn, const scim_tenant *tenant, const scim_i
 
 /* Hashing */
 
-/* What bcrypt is given; false for a text that can be no password. */
-static bool make_digest(char out[DIGEST_TEXT + 1], const char *password,
+/* What bcrypt is given; false for a text that can be no password, and, where
+ * *possible is true, for want of memory. */
+static bool make_digest(char out[DIGEST_TEXT + 1], bool *possible, const char *password,
                         apr_pool_t *scratch_pool)
 {
     unsigned char sha256[SHA256_LEN];
@@ -106,6 +107,7 @@ static bool make_digest(char out[DIGEST_TEXT + 1], const char *password,
         (char *)scim_text_prepare_opaque(password, strlen(password), &len, scratch_pool);
     bool made = prepared && EVP_Digest(prepared, len, sha256, NULL, EVP_sha256(), NULL) == 1;
 
+    *possible = prepared != NULL;
     if (made) {
         EVP_EncodeBlock((unsigned char *)out, sha256, sizeof(sha256));
     }
@@ -189,7 +191,8 @@ static secret_fact *find_fact(const secret_memo *memo, const char *digest, const
     for (i = 0; i < memo->facts->nelts; i++) {
         secret_fact *fact = APR_ARRAY_IDX(memo->facts, i, secret_fact *);
 
-        if (fact->run != memo->run && !strcmp(fact->digest, digest) &&
+        if (fact->run != memo->run &&
+            !CRYPTO_memcmp(fact->digest, digest, sizeof(fact->digest)) &&
             !fact->stored == !stored && (!stored || !strcmp(fact->stored, stored))) {
             return fact;
         }
@@ -212,14 +215,18 @@ static secret_fact *need_fact(secret_memo *memo, const char *digest, const char 
     return fact;
 }
 
+static const scim_error *not_stored(apr_pool_t *pool, const char *cause)
+{
+    return scim_error_system(pool, SCIM_E_INTERNAL, APR_SUCCESS,
+                             "The password could not be stored", "%s", cause);
+}
+
 static const scim_error *settle_fact(secret_fact *fact, apr_pool_t *pool)
 {
     if (!fact->settled && !(fact->stored && is_hash_of(fact->digest, fact->stored))) {
         fact->hash = make_hash(fact->digest, pool);
         if (!fact->hash) {
-            return scim_error_system(pool, SCIM_E_INTERNAL, APR_SUCCESS,
-                                     "The password could not be stored",
-                                     "there are no random bytes to hash a password with");
+            return not_stored(pool, "there are no random bytes to hash a password with");
         }
     }
     fact->settled = true;
@@ -263,6 +270,7 @@ const scim_error *secret_plan_make(secret_plan *out, scim_kv_txn *txn,
 {
     const char *stored = NULL;
     char digest[DIGEST_TEXT + 1];
+    bool possible;
 
     memset(out, 0, sizeof(*out));
     if (!draft->password && !draft->password_cleared) {
@@ -276,9 +284,10 @@ const scim_error *secret_plan_make(secret_plan *out, scim_kv_txn *txn,
         out->drop = stored != NULL;
         return NULL;
     }
-    if (!make_digest(digest, draft->password, pool)) {
-        return scim_error_make(pool, SCIM_E_INVALID_VALUE,
-                               "password must be UTF-8 without control characters");
+    if (!make_digest(digest, &possible, draft->password, pool)) {
+        return possible ? not_stored(pool, "the digest of a password cannot be made")
+                        : scim_error_make(pool, SCIM_E_INVALID_VALUE,
+                                          "password must be UTF-8 without control characters");
     }
     out->fact = need_fact(memo, digest, stored);
     OPENSSL_cleanse(digest, sizeof(digest));
@@ -326,9 +335,9 @@ bool scim_secret_verify(const char *hash, const char *password, apr_pool_t *scra
     /* Of no password: what it was made of is no base64 of 32 bytes. */
     static const char nobody[] = "$2y$10$zMatC0MvpaR.ZgnoNHhbve6bSeUT3ut2vxQTAPixhKzgaMh0sMUum";
     char digest[DIGEST_TEXT + 1] = "none";
-    bool possible = make_digest(digest, password, scratch_pool);
+    bool possible, made = make_digest(digest, &possible, password, scratch_pool);
     bool right = is_hash_of(digest, hash ? hash : nobody);
 
     OPENSSL_cleanse(digest, sizeof(digest));
-    return right && possible && hash;
+    return right && made && hash;
 }

@@ -62,6 +62,7 @@ const scim_error *scim_store_error(apr_pool_t *result_pool, scim_kv_rc rc, const
             "The directory takes no changes at the moment; try again later", "%s: %s", what,
             scim_kv_strerror(rc));
     case SCIM_KV_FULL:
+    case SCIM_KV_DISK_FULL:
         return scim_error_system(result_pool, SCIM_E_STORAGE_FULL, APR_SUCCESS,
                                  "The directory has no space left; nothing was changed",
                                  "%s: %s", what, scim_kv_strerror(rc));
@@ -171,6 +172,7 @@ static void make_defs(scim_store *store, apr_pool_t *pool)
     store->indexes_count = collect_indexes(NULL, registry);
     store->indexes = apr_pcalloc(pool, sizeof(index_def) * (apr_size_t)store->indexes_count);
     collect_indexes(store->indexes, registry);
+    subject_define(store);
 }
 
 /* Names of numbers, in the order in which they are given out. */
@@ -545,6 +547,11 @@ const scim_error *scim_store_complete(bool *out, scim_view *view)
 const scim_registry *scim_store_registry(const scim_store *store)
 {
     return store->registry;
+}
+
+const char *scim_store_fault(scim_store *store, apr_pool_t *result_pool)
+{
+    return scim_kv_fault(store->kv, result_pool);
 }
 
 scim_kv *scim_store_kv(scim_store *store)

@@ -7,7 +7,6 @@
 
 #include <string.h>
 
-#include <apr_hash.h>
 #include <apr_strings.h>
 
 #include "scim/json.h"
@@ -21,9 +20,32 @@
 typedef struct finding {
     scim_view *view;
     const scim_tenant *tenant;
-    const type_def *users;
     scim_subject *out;
 } finding;
+
+/* A schema of the organisation may have no such attribute: then it is the name
+ * of nobody. */
+static const index_def *index_of(const scim_store *store, const char *attribute)
+{
+    const scim_resource_type *type = store->users->type;
+    scim_path path;
+
+    return scim_path_attribute(&path, attribute, type) == SCIM_PATH_OK
+               ? index_find(store, type, &path)
+               : NULL;
+}
+
+void subject_define(scim_store *store)
+{
+    const scim_resource_type *type = scim_registry_type(store->registry, "User");
+
+    if (type) {
+        store->users = store_type(store, type);
+        store->users_by[SCIM_BY_USER_NAME] = index_of(store, "userName");
+        store->users_by[SCIM_BY_EXTERNAL_ID] = index_of(store, "externalId");
+        store->users_by[SCIM_BY_EMAIL] = index_of(store, "emails.value");
+    }
+}
 
 static scim_kv_rc find_unique(finding *f, const scim_key *key)
 {
@@ -60,20 +82,8 @@ static scim_kv_rc find_ordered(finding *f, const scim_key *prefix)
     return found == 1 ? SCIM_KV_OK : found ? SCIM_KV_EXISTS : SCIM_KV_NOTFOUND;
 }
 
-/* A schema of the organisation may have no such attribute: then it is the name
- * of nobody. */
-static const index_def *index_of(const finding *f, const char *attribute)
+static scim_kv_rc find_by_value(finding *f, const index_def *def, const char *text)
 {
-    scim_path path;
-
-    return scim_path_attribute(&path, attribute, f->users->type) == SCIM_PATH_OK
-               ? index_find(f->view->store, f->users->type, &path)
-               : NULL;
-}
-
-static scim_kv_rc find_by_value(finding *f, const char *attribute, const char *text)
-{
-    const index_def *def = index_of(f, attribute);
     const char *prepared;
     apr_size_t len;
     scim_key key;
@@ -89,17 +99,10 @@ static scim_kv_rc find_by_value(finding *f, const char *attribute, const char *t
 
 static scim_kv_rc find_user(finding *f, scim_subject_by by, const char *text)
 {
-    switch (by) {
-    case SCIM_BY_USER_NAME:
-        return find_by_value(f, "userName", text);
-    case SCIM_BY_EXTERNAL_ID:
-        return find_by_value(f, "externalId", text);
-    case SCIM_BY_EMAIL:
-        return find_by_value(f, "emails.value", text);
-    case SCIM_BY_ID:
+    if (by == SCIM_BY_ID) {
         return scim_id_parse(&f->out->id, text) ? SCIM_KV_OK : SCIM_KV_NOTFOUND;
     }
-    return SCIM_KV_NOTFOUND;
+    return find_by_value(f, f->view->store->users_by[by], text);
 }
 
 /* NOTFOUND only for an id that came from outside: what an index leads to and
@@ -109,170 +112,104 @@ static scim_kv_rc read_user(finding *f, record_head *head, scim_subject_by by)
     scim_key key;
     scim_kv_rc rc;
 
-    record_key(&key, f->tenant, f->users, &f->out->id);
+    record_key(&key, f->tenant, f->view->store->users, &f->out->id);
     rc = record_read(head, f->view->txn, &key);
     return rc == SCIM_KV_NOTFOUND && by != SCIM_BY_ID ? SCIM_KV_CORRUPT : rc;
 }
 
 /* The groups around it */
 
-typedef struct walk {
+typedef struct gathering {
     scim_view *view;
     const scim_tenant *tenant;
-    apr_array_header_t *found; /* of scim_subject_group; also the queue of the walk */
-    apr_hash_t *seen;
+    apr_array_header_t *found; /* of scim_subject_group */
     bool leaving; /* a direct group is gone, and the sweep takes its members next */
-} walk;
-
-static scim_kv_rc read_group(record_head *head, const walk *w, const scim_id *id)
-{
-    const scim_store *store = w->view->store;
-    scim_kv_rc rc = SCIM_KV_NOTFOUND;
-    scim_key key;
-    int i;
-
-    for (i = 0; i < store->types_count && rc == SCIM_KV_NOTFOUND; i++) {
-        if (store->types[i].type->members) {
-            record_key(&key, w->tenant, &store->types[i], id);
-            rc = record_read(head, w->view->txn, &key);
-        }
-    }
-    return rc;
-}
+} gathering;
 
 /* What the policy wanted of the members when the group went. */
-static scim_kv_rc note_pending(walk *w, const scim_id *group)
+static scim_kv_rc note_pending(gathering *g, const scim_id *group)
 {
     scim_key key;
     scim_slice rest;
     scim_kv_rc rc;
 
     scim_key_begin(&key, SCIM_TABLE_PENDING);
-    scim_key_u32(&key, w->tenant->number);
+    scim_key_u32(&key, g->tenant->number);
     scim_key_id(&key, group);
-    rc = store_get(w->view->txn, &key, 1 + 8, &rest);
+    rc = store_get(g->view->txn, &key, 1 + 8, &rest);
     if (rc == SCIM_KV_OK && *(const unsigned char *)rest.data != SCIM_ON_DELETE_KEEP) {
-        w->leaving = true;
+        g->leaving = true;
     }
     return rc == SCIM_KV_NOTFOUND ? SCIM_KV_OK : rc;
 }
 
-static void add_group(walk *w, const scim_id *id, const record_head *head, bool direct)
+/* False for one without any effect, and so without what is around it. */
+static bool add_group(gathering *g, const around_group *around)
 {
-    const scim_policy *policy = &w->tenant->policy;
-    apr_pool_t *pool = w->view->pool;
+    const scim_policy *policy = &g->tenant->policy;
+    const record_head *head = &around->head;
+    apr_pool_t *pool = g->view->pool;
     apr_size_t len;
     const char *prepared =
         scim_text_prepare(head->display, head->display_len, false, &len, pool);
     int role = scim_role_match(policy, prepared, len);
     scim_subject_group *group;
 
-    /* Without any effect, and so without what is around it. */
     if (role < 0 && policy->custom_groups == SCIM_CUSTOM_IGNORE) {
-        return;
+        return false;
     }
-    group = apr_array_push(w->found);
-    group->id = *id;
+    group = apr_array_push(g->found);
+    group->id = around->id;
     group->name = apr_pstrmemdup(pool, head->display, head->display_len);
     group->prepared = prepared;
     group->prepared_len = len;
     group->role = role;
-    group->direct = direct;
+    group->direct = around->direct;
+    return true;
 }
 
-static scim_kv_rc take_group(walk *w, const scim_id *id, bool direct)
+static scim_kv_rc take_group(const around_group *group, bool *enter, void *baton)
 {
-    record_head head;
-    scim_id *copy;
-    scim_kv_rc rc;
+    gathering *g = baton;
 
-    if (apr_hash_get(w->seen, id->bytes, sizeof(id->bytes))) {
-        return SCIM_KV_OK;
+    if (!group->type) {
+        return group->direct ? note_pending(g, &group->id) : SCIM_KV_OK;
     }
-    copy = apr_pmemdup(w->view->pool, id, sizeof(*id));
-    apr_hash_set(w->seen, copy->bytes, sizeof(copy->bytes), copy);
-    rc = read_group(&head, w, id);
-    if (rc == SCIM_KV_NOTFOUND) {
-        return direct ? note_pending(w, id) : SCIM_KV_OK;
-    }
-    if (rc == SCIM_KV_OK) {
-        add_group(w, id, &head, direct);
-    }
-    return rc;
+    *enter = add_group(g, group);
+    return SCIM_KV_OK;
 }
 
-static scim_kv_rc take_groups_of(walk *w, const scim_id *member, bool direct)
+static scim_kv_rc gather(gathering *g, const scim_id *user)
 {
-    scim_kv_cursor *cursor = scim_kv_cursor_open(w->view->txn);
-    scim_kv_rc rc, taken = SCIM_KV_OK;
-    scim_slice key, rest;
-    scim_key from;
-
-    member_prefix(&from, SCIM_TABLE_MEMBER_OF, w->tenant, member);
-    for (rc = scim_kv_seek(cursor, scim_key_slice(&from), &key, NULL);
-         rc == SCIM_KV_OK && scim_key_has_prefix(key, &from, &rest);
-         rc = scim_kv_next(cursor, &key, NULL)) {
-        scim_id group;
-
-        if (rest.len != sizeof(group.bytes)) {
-            taken = SCIM_KV_CORRUPT;
-            break;
-        }
-        memcpy(group.bytes, rest.data, rest.len);
-        taken = take_group(w, &group, direct);
-        if (taken != SCIM_KV_OK) {
-            break;
-        }
-    }
-    scim_kv_cursor_close(cursor);
-    if (taken != SCIM_KV_OK) {
-        return taken;
-    }
-    return rc == SCIM_KV_NOTFOUND ? SCIM_KV_OK : rc;
-}
-
-static scim_kv_rc walk_groups(walk *w, const scim_id *user)
-{
-    scim_kv_rc rc = take_groups_of(w, user, true);
-    int next;
-
-    /* Breadth first over what is found, so direct groups stay in front. */
-    for (next = 0; rc == SCIM_KV_OK && next < w->found->nelts; next++) {
-        scim_id id = APR_ARRAY_IDX(w->found, next, scim_subject_group).id;
-
-        rc = take_groups_of(w, &id, false);
-    }
-    return rc;
+    g->found = apr_array_make(g->view->pool, 8, sizeof(scim_subject_group));
+    return groups_around(g->view, g->tenant, user, take_group, g);
 }
 
 scim_kv_rc subject_holds_role(bool *out, scim_view *view, const scim_tenant *tenant,
                               const scim_id *id)
 {
-    walk w = {.view = view,
-              .tenant = tenant,
-              .found = apr_array_make(view->pool, 8, sizeof(scim_subject_group)),
-              .seen = apr_hash_make(view->pool)};
-    scim_kv_rc rc = walk_groups(&w, id);
+    gathering g = {.view = view, .tenant = tenant};
+    scim_kv_rc rc = gather(&g, id);
     int i;
 
     *out = false;
-    for (i = 0; i < w.found->nelts; i++) {
-        *out = *out || APR_ARRAY_IDX(w.found, i, scim_subject_group).role >= 0;
+    for (i = 0; i < g.found->nelts; i++) {
+        *out = *out || APR_ARRAY_IDX(g.found, i, scim_subject_group).role >= 0;
     }
     return rc;
 }
 
 /* Several patterns may give one role. */
-static apr_array_header_t *roles_of(const walk *w)
+static apr_array_header_t *roles_of(const gathering *g)
 {
-    const scim_policy *policy = &w->tenant->policy;
-    apr_pool_t *pool = w->view->pool;
+    const scim_policy *policy = &g->tenant->policy;
+    apr_pool_t *pool = g->view->pool;
     bool *holds = apr_pcalloc(pool, sizeof(bool) * ((apr_size_t)policy->roles_count + 1));
     scim_subject subject = {.roles = apr_array_make(pool, 2, sizeof(const char *))};
     int i;
 
-    for (i = 0; i < w->found->nelts; i++) {
-        int role = APR_ARRAY_IDX(w->found, i, scim_subject_group).role;
+    for (i = 0; i < g->found->nelts; i++) {
+        int role = APR_ARRAY_IDX(g->found, i, scim_subject_group).role;
 
         if (role >= 0) {
             holds[role] = true;
@@ -289,23 +226,20 @@ static apr_array_header_t *roles_of(const walk *w)
 
 static scim_kv_rc find_groups(finding *f)
 {
-    walk w = {.view = f->view,
-              .tenant = f->tenant,
-              .found = apr_array_make(f->view->pool, 8, sizeof(scim_subject_group)),
-              .seen = apr_hash_make(f->view->pool)};
+    gathering g = {.view = f->view, .tenant = f->tenant};
     apr_array_header_t *roles;
-    scim_kv_rc rc = walk_groups(&w, &f->out->id);
+    scim_kv_rc rc = gather(&g, &f->out->id);
 
     if (rc != SCIM_KV_OK) {
         return rc;
     }
-    roles = roles_of(&w);
-    if (w.leaving && !roles->nelts) {
+    roles = roles_of(&g);
+    if (g.leaving && !roles->nelts) {
         f->out->state = SCIM_SUBJECT_INACTIVE;
         return SCIM_KV_OK;
     }
     f->out->state = SCIM_SUBJECT_ACTIVE;
-    f->out->groups = w.found;
+    f->out->groups = g.found;
     f->out->roles = roles;
     return SCIM_KV_OK;
 }
@@ -328,18 +262,11 @@ static scim_kv_rc find(finding *f, scim_subject_by by, const char *text)
     return find_groups(f);
 }
 
-static const type_def *users_of(const scim_store *store)
-{
-    const scim_resource_type *type = scim_registry_type(store->registry, "User");
-
-    return type ? store_type(store, type) : NULL;
-}
-
 const scim_error *scim_subject_find(scim_subject *out, scim_view *view,
                                     const scim_tenant *tenant, scim_subject_by by,
                                     const char *text)
 {
-    finding f = {view, tenant, users_of(view->store), out};
+    finding f = {view, tenant, out};
     scim_kv_rc rc;
 
     *out = (scim_subject){
@@ -347,7 +274,7 @@ const scim_error *scim_subject_find(scim_subject *out, scim_view *view,
         .groups = apr_array_make(view->pool, 1, sizeof(scim_subject_group)),
         .roles = apr_array_make(view->pool, 1, sizeof(const char *)),
     };
-    rc = f.users ? find(&f, by, text) : SCIM_KV_NOTFOUND;
+    rc = view->store->users ? find(&f, by, text) : SCIM_KV_NOTFOUND;
     if (rc == SCIM_KV_EXISTS) {
         out->state = SCIM_SUBJECT_AMBIGUOUS;
     }
@@ -430,7 +357,7 @@ static const char *email_in(const json_t *user, apr_pool_t *pool)
 const scim_error *scim_subject_read(scim_subject_details *out, scim_view *view,
                                     const scim_tenant *tenant, const scim_id *user)
 {
-    const type_def *users = users_of(view->store);
+    const type_def *users = view->store->users;
     scim_kv_rc rc = SCIM_KV_NOTFOUND;
     record_head head;
     const json_t *json;

@@ -13,6 +13,11 @@
 
 #define ROW_LEN (1 + 8)
 
+/* What is done to members takes a look at every group that they are in, and a
+ * deletion writes to it: so many of these in one transaction, but for one member. */
+#define STEP_GROUPS (4 * SCIM_SWEEP_STEP)
+#define PAUSE_MAX apr_time_from_sec(1)
+
 static void pending_prefix(scim_key *key)
 {
     scim_key_begin(key, SCIM_TABLE_PENDING);
@@ -107,10 +112,54 @@ static scim_kv_rc each_edge(scim_kv_txn *txn, const scim_tenant *tenant, const s
     return rc == SCIM_KV_NOTFOUND ? SCIM_KV_OK : rc;
 }
 
+/* The groups of members, added up until they are enough. */
+typedef struct group_count {
+    scim_kv_txn *txn;
+    const scim_tenant *tenant;
+    int groups;
+} group_count;
+
+static scim_kv_rc count_groups(group_count *c, const scim_id *member)
+{
+    scim_kv_cursor *cursor = scim_kv_cursor_open(c->txn);
+    scim_slice key;
+    scim_key from;
+    scim_kv_rc rc;
+
+    member_prefix(&from, SCIM_TABLE_MEMBER_OF, c->tenant, member);
+    for (rc = scim_kv_seek(cursor, scim_key_slice(&from), &key, NULL);
+         rc == SCIM_KV_OK && c->groups < STEP_GROUPS && scim_key_has_prefix(key, &from, NULL);
+         rc = scim_kv_next(cursor, &key, NULL)) {
+        c->groups++;
+    }
+    scim_kv_cursor_close(cursor);
+    return rc == SCIM_KV_NOTFOUND ? SCIM_KV_OK : rc;
+}
+
+static scim_kv_rc count_groups_of(const scim_id *member, apr_uint16_t type, void *baton)
+{
+    group_count *c = baton;
+    scim_kv_rc rc = count_groups(c, member);
+
+    return rc == SCIM_KV_OK && c->groups >= STEP_GROUPS ? SCIM_KV_REFUSED : rc;
+}
+
+scim_kv_rc sweep_is_small(bool *out, scim_kv_txn *txn, const scim_tenant *tenant,
+                          const scim_id *group)
+{
+    group_count c = {txn, tenant, 0};
+    scim_kv_rc rc = each_edge(txn, tenant, group, count_groups_of, &c);
+
+    *out = c.groups < STEP_GROUPS;
+    return rc == SCIM_KV_REFUSED ? SCIM_KV_OK : rc;
+}
+
 typedef struct gathering {
     apr_array_header_t *members; /* of sweep_member */
     const scim_store *store;
     int limit;
+    bool weighed; /* by their groups */
+    group_count count;
 } gathering;
 
 static scim_kv_rc gather(const scim_id *member, apr_uint16_t type, void *baton)
@@ -118,19 +167,23 @@ static scim_kv_rc gather(const scim_id *member, apr_uint16_t type, void *baton)
     gathering *g = baton;
     sweep_member *one;
 
-    if (g->members->nelts == g->limit) {
+    if (g->members->nelts == g->limit || g->count.groups >= STEP_GROUPS) {
         return SCIM_KV_REFUSED;
     }
     one = apr_array_push(g->members);
     one->id = *member;
     one->type = store_type_number(g->store, type);
-    return SCIM_KV_OK;
+    return g->weighed ? count_groups(&g->count, member) : SCIM_KV_OK;
 }
 
 scim_kv_rc sweep_members(apr_array_header_t **out, scim_view *view, const scim_tenant *tenant,
-                         const scim_id *group, int limit)
+                         const scim_id *group, scim_on_group_delete then, int limit)
 {
-    gathering g = {apr_array_make(view->pool, 16, sizeof(sweep_member)), view->store, limit};
+    gathering g = {.members = apr_array_make(view->pool, 16, sizeof(sweep_member)),
+                   .store = view->store,
+                   .limit = limit,
+                   .weighed = then != SCIM_ON_DELETE_KEEP,
+                   .count = {view->txn, tenant, 0}};
     scim_kv_rc rc = each_edge(view->txn, tenant, group, gather, &g);
 
     *out = g.members;
@@ -219,6 +272,7 @@ typedef struct sweeping {
     scim_store *store;
     apr_array_header_t *consequences;
     apr_time_t now;
+    apr_time_t locked; /* when the step got the lock of all writers */
     bool more;
     const scim_error *error;
     apr_pool_t *pool; /* of the result */
@@ -281,7 +335,7 @@ static scim_kv_rc settle(bool *done, scim_view *view, const scim_tenant *tenant,
 {
     apr_array_header_t *left;
     scim_key key;
-    scim_kv_rc rc = sweep_members(&left, view, tenant, group, 1);
+    scim_kv_rc rc = sweep_members(&left, view, tenant, group, SCIM_ON_DELETE_KEEP, 1);
 
     *done = rc == SCIM_KV_OK && !left->nelts;
     if (!*done) {
@@ -301,7 +355,7 @@ static const scim_error *take_step(bool *done, sweeping *s, scim_view *view,
     scim_kv_rc rc;
 
     SCIM_ERR(find_tenant(&tenant, &found, view, row->tenant));
-    rc = sweep_members(&members, view, &tenant, &row->group, SCIM_SWEEP_STEP);
+    rc = sweep_members(&members, view, &tenant, &row->group, row->then, SCIM_SWEEP_STEP);
     if (rc == SCIM_KV_OK) {
         rc = delete_edges(view->txn, &tenant, &row->group, members);
     }
@@ -322,6 +376,7 @@ static scim_kv_rc sweep(scim_kv_txn *txn, void *baton)
     scim_kv_rc rc = store_check_format(txn);
     bool done = false;
 
+    s->locked = apr_time_now();
     if (rc == SCIM_KV_OK) {
         rc = read_pending(rows, txn);
     }
@@ -356,6 +411,31 @@ static const scim_error *outcome(const sweeping *s, scim_kv_rc rc)
     return scim_store_error(s->pool, rc, "the members of a deleted group");
 }
 
+bool scim_sweep_take(scim_store *store)
+{
+    sweeping s = {.store = store};
+
+    return scim_kv_view(store->kv, anything_pending, &s) == SCIM_KV_OK && s.more &&
+           !atomic_exchange(&store->sweeping, true);
+}
+
+void scim_sweep_leave(scim_store *store)
+{
+    atomic_store(&store->sweeping, false);
+}
+
+/* The lock of all writers goes to whoever asks first when it is free, and
+ * nobody asks sooner than the one who has just let it go. */
+static void let_others_write(const sweeping *s)
+{
+    apr_time_t held = apr_time_now() - s->locked;
+
+    if (held > 0) {
+        /* No step takes longer: the clock was put forward. */
+        apr_sleep(held < PAUSE_MAX ? held : PAUSE_MAX);
+    }
+}
+
 const scim_error *scim_sweep(bool *more, apr_array_header_t *consequences, scim_store *store,
                              apr_time_t now, apr_pool_t *result_pool)
 {
@@ -381,6 +461,9 @@ const scim_error *scim_sweep(bool *more, apr_array_header_t *consequences, scim_
     }
     if (s.scratch) {
         apr_pool_destroy(s.scratch);
+    }
+    if (s.more) {
+        let_others_write(&s);
     }
     return NULL;
 }

@@ -12,11 +12,12 @@
 
 bool scim_tenant_name_valid(const char *name)
 {
-    apr_size_t len = strlen(name);
+    const char *at = name;
 
-    return len > 0 && len <= SCIM_TENANT_NAME_MAX &&
-           strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-                        "0123456789._-") == len;
+    while (store_is_alnum(*at) || *at == '.' || *at == '_' || *at == '-') {
+        at++;
+    }
+    return !*at && at > name && at - name <= SCIM_TENANT_NAME_MAX;
 }
 
 scim_policy scim_policy_default(void)
@@ -250,6 +251,11 @@ static scim_kv_rc put_tenant(scim_kv_txn *txn, const scim_tenant *tenant, bool n
     tenant_key(&key, tenant->name);
     store_seal(scim_key_slice(&key), (unsigned char *)value.data, value.len);
     return scim_kv_put(txn, scim_key_slice(&key), value, no_overwrite);
+}
+
+scim_kv_rc tenant_put(scim_kv_txn *txn, const scim_tenant *tenant, apr_pool_t *pool)
+{
+    return put_tenant(txn, tenant, true, pool);
 }
 
 /* The policy of tenants to come stands in the system table. */

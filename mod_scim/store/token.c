@@ -22,6 +22,17 @@
 
 static const char base62[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
+static bool is_base62(const char *text, apr_size_t len)
+{
+    bool all = true;
+    apr_size_t i;
+
+    for (i = 0; i < len; i++) {
+        all &= store_is_alnum(text[i]);
+    }
+    return all;
+}
+
 /* The CRC-32 of what stands before it, as six base62 digits. */
 static void checksum(const char *token, char *out)
 {
@@ -39,7 +50,7 @@ bool scim_token_well_formed(const char *text)
     char check[CHECK_LEN];
 
     if (strlen(text) != SCIM_TOKEN_LEN || strncmp(text, PREFIX, PREFIX_LEN) ||
-        strspn(text + PREFIX_LEN, base62) != SECRET_LEN + CHECK_LEN) {
+        !is_base62(text + PREFIX_LEN, SECRET_LEN + CHECK_LEN)) {
         return false;
     }
     checksum(text, check);

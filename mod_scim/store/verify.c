@@ -81,7 +81,7 @@ typedef struct row {
     const char *tenant_name;
 } row;
 
-static const char *table_name(unsigned char table)
+const char *store_table_name(unsigned char table)
 {
     switch (table) {
     case SCIM_TABLE_SYSTEM:
@@ -133,7 +133,7 @@ static const char *id_text(const void *id, apr_pool_t *pool)
 static void find_fault(verifying *v, const row *r, const char *what, const char *type,
                        const void *id)
 {
-    scim_finding finding = {.table = table_name(r->at[0]),
+    scim_finding finding = {.table = store_table_name(r->at[0]),
                             .what = what,
                             .tenant = r->tenant_name,
                             .type = type,
@@ -145,8 +145,10 @@ static void find_fault(verifying *v, const row *r, const char *what, const char 
 /* Of a row that has a name. */
 static void find_named_fault(verifying *v, const row *r, const char *what, const char *name)
 {
-    scim_finding finding = {
-        .table = table_name(r->at[0]), .what = what, .tenant = r->tenant_name, .id = name};
+    scim_finding finding = {.table = store_table_name(r->at[0]),
+                            .what = what,
+                            .tenant = r->tenant_name,
+                            .id = name};
 
     report(v, &finding);
 }
@@ -419,7 +421,7 @@ static unsigned char table_of(index_kind kind)
 static void find_index_fault(verifying *v, const row *r, const index_row *index,
                              const char *what, const void *id)
 {
-    scim_finding finding = {.table = table_name(table_of(index->def->kind)),
+    scim_finding finding = {.table = store_table_name(table_of(index->def->kind)),
                             .what = what,
                             .tenant = r->tenant_name,
                             .type = index->def->type->name,
@@ -649,7 +651,7 @@ static scim_kv_rc check_leading(verifying *v, const row *r)
     const index_def *def;
     leading l = {0};
     const char *fault = read_leading(&l, r);
-    scim_finding finding = {.table = table_name(r->at[0]), .tenant = r->tenant_name};
+    scim_finding finding = {.table = store_table_name(r->at[0]), .tenant = r->tenant_name};
     scim_kv_rc rc;
 
     if (fault == bad_key) {
@@ -819,7 +821,7 @@ static scim_kv_rc check_member(verifying *v, const row *r)
     if (rc != SCIM_KV_OK) {
         return rc;
     }
-    if (!store_sealed(r->key, r->value) || r->value.len < STORE_SEAL + 2) {
+    if (!store_sealed(r->key, r->value) || !member_readable(r->value)) {
         find_fault(v, r, store_sealed(r->key, r->value) ? bad_value : altered, NULL,
                    r->at + BODY_AT + ID_LEN);
         return SCIM_KV_OK;

@@ -47,24 +47,24 @@ static json_t *user_json(long n)
 {
     const char *given = names[n % 12], *family = families[n / 12 % 10];
 
-    return json_pack(
-        "{s:[s,s], s:o, s:o, s:o, s:{s:o, s:s, s:s}, s:s, s:s, s:s, s:s, s:b,"
-        " s:[{s:o, s:s, s:b}], s:[{s:o, s:s}, {s:o, s:s}],"
-        " s:[{s:s, s:s, s:s, s:s, s:s, s:s}], s:{s:o, s:s, s:s, s:s}}",
-        "schemas", "urn:ietf:params:scim:schemas:core:2.0:User",
-        "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User", "userName",
-        json_sprintf("u%ld@example.com", n), "externalId", json_sprintf("u%ld", n),
-        "displayName", json_sprintf("%s %s %ld", given, family, n), "name", "formatted",
-        json_sprintf("%s %s", given, family), "givenName", given, "familyName", family, "title",
-        "Engineer", "userType", "Employee", "locale", "en-US", "timezone", "Europe/Berlin",
-        "active", 1, "emails", "value", json_sprintf("u%ld@mail.example.com", n), "type",
-        "work", "primary", 1, "phoneNumbers", "value", json_sprintf("+1 555 %07ld", n), "type",
-        "work", "value", json_sprintf("+1 556 %07ld", n), "type", "mobile", "addresses", "type",
-        "work", "streetAddress", "100 Universal City Plaza", "locality", "Hollywood", "region",
-        "CA", "postalCode", "91608", "country", "US",
-        "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User", "employeeNumber",
-        json_sprintf("%ld", n), "department", "Tour Operations", "division", "Theme Park",
-        "costCenter", "4130");
+    return json_pack("{s:[s,s], s:o, s:o, s:o, s:{s:o, s:s, s:s}, s:s, s:s, s:s, s:s, s:b,"
+                     " s:[{s:o, s:s, s:b}], s:[{s:o, s:s}, {s:o, s:s}],"
+                     " s:[{s:s, s:s, s:s, s:s, s:s, s:s}], s:{s:o, s:s, s:s, s:s}}",
+                     "schemas", "urn:ietf:params:scim:schemas:core:2.0:User",
+                     "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User", "userName",
+                     json_sprintf("u%ld@example.com", n), "externalId", json_sprintf("u%ld", n),
+                     "displayName", json_sprintf("%s %s %ld", given, family, n), "name",
+                     "formatted", json_sprintf("%s %s", given, family), "givenName", given,
+                     "familyName", family, "title", "Engineer", "userType", "Employee",
+                     "locale", "en-US", "timezone", "Europe/Berlin", "active", 1, "emails",
+                     "value", json_sprintf("u%ld@mail.example.com", n), "type", "work",
+                     "primary", 1, "phoneNumbers", "value", json_sprintf("+1 555 %07ld", n),
+                     "type", "work", "value", json_sprintf("+1 556 %07ld", n), "type", "mobile",
+                     "addresses", "type", "work", "streetAddress", "100 Universal City Plaza",
+                     "locality", "Hollywood", "region", "CA", "postalCode", "91608", "country",
+                     "US", "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User",
+                     "employeeNumber", json_sprintf("%ld", n), "department", "Tour Operations",
+                     "division", "Theme Park", "costCenter", "4130");
 }
 
 static void make(scim_id *out, scim_batch *batch, const char *type, json_t *json,

@@ -209,34 +209,90 @@ subtest 'a deleted group tells what became of its members' => sub {
     is($lines[1]{cause}, $group, 'the cause is the group');
 };
 
-subtest 'what a large group leaves is told by whoever goes on with it' => sub {
-    my %as = (authorization => "Bearer $token{strict}");
-    my @users = map { ['POST', '/Users', user("large-$_")] } 1 .. 450;
-    my $members = [map { { value => "bulkId:b$_" } } 1 .. 450];
-    my $r = $s->post('/Bulk', bulk(@users, ['POST', '/Groups', { schemas => [$GROUP], displayName => 'members large', members => $members }]), %as);
-    my @made = map { $_->{location} =~ m{([^/]+)$} } @{ $r->json->{Operations} };
-    my $group = pop @made;
+# A group "members large" of so many users: its path, and the ids of the users.
+sub large_group
+{
+    my ($count, %as) = @_;
+    my @ids;
+    while (@ids < $count) {
+        my @users = map { ['POST', '/Users', user("large-$_")] } @ids + 1 .. @ids + 400;
+        push @ids, map { $_->{location} =~ m{([^/]+)$} } @{ $s->post('/Bulk', bulk(@users), %as)->json->{Operations} };
+    }
+    return ('/Groups/' . made($s, '/Groups', group('members large', @ids), %as)->{id}, @ids);
+}
+
+# So many lines, in time: those of what is done behind an answer come after it.
+sub wait_lines
+{
+    my ($count) = @_;
+    my ($until, @lines) = (time + 30);
+    while (@lines < $count && time < $until) {
+        push @lines, new_lines();
+        select undef, undef, undef, 0.02;
+    }
+    return @lines;
+}
+
+sub wrong_lines
+{
+    my ($cause, $connection, @lines) = @_;
+    return grep { "$cause" ne "/Groups/$_->{cause}" || told($_) ne 'users.delete User - 200' || $_->{tenant} ne 'strict' || ($_->{connection} // '') ne $connection } @lines;
+}
+
+my %strict = (authorization => "Bearer $token{strict}");
+
+subtest 'what a deletion leaves is told behind its answer' => sub {
+    my ($group, @ids) = large_group(800, %strict);
     new_lines();
-    $r = $s->post('/Bulk', bulk(['DELETE', "/Groups/$group"]), %as);
-    my @lines = tells($r, ['groups.delete Group - 200', ('users.delete User - 200') x 200], 'the job itself takes one step');
-    my @gone = map { $_->{id} } @lines[1 .. $#lines];
+    is($s->post('/Bulk', bulk(['DELETE', $group]), %strict)->status, 200, 'a job deletes a large group');
+    my ($own, @lines) = wait_lines(801);
+    is(told($own), 'groups.delete Group - 200', 'first its own line');
+    is_deeply([wrong_lines($group, 'to-strict', @lines)], [], 'then one for each user');
+    is_deeply([sort map { $_->{id} } @lines], [sort @ids], 'each has one');
+    is(scalar(grep { $_->{request} ne $own->{request} } @lines), 0, 'of the same request');
+};
 
-    $r = $s->patch($path, ops(['replace', 'nickName', 's']));
-    my ($own, @others) = tells($r, ['users.patch User nickName 200', ('users.delete User - 200') x 200], "another tenant's change takes the next");
-    is($own->{connection}, 'test', 'the change is of its connection');
-    is_deeply([grep { $_->{tenant} ne 'strict' || exists $_->{connection} || $_->{cause} ne $group } @others], [], 'the rest is of its own tenant, and of no connection');
-    push @gone, map { $_->{id} } @others;
-    is(($s->patch($path, ops(['replace', 'nickName', 'm']), 'if-match' => 'W/"0"'))->status, 412, 'a failure takes none');
-    tells($r, [], 'and tells nothing');
+# The children are killed behind the answer: how many members are left then.
+sub cut_short
+{
+    my ($group) = @_;
+    $s->post('/Bulk', bulk(['DELETE', $group]), %strict);
+    kill 'KILL', $s->children;
+    my ($until, $status) = (time + 30, 0);
+    $status = $s->get('/Users?count=0')->status while $status != 200 && time < $until;
+    new_lines();
+    return $json->decode(($s->scimctl('--json', 'stat'))[1])->{pendingMembers};
+}
 
+$s->allow_log(qr/exit signal Killed/);
+subtest 'and what a process leaves, by whoever goes on with it' => sub {
+    my ($group, $left);
+    for (1 .. 5) {
+        ($group) = large_group(2000, %strict);
+        $left = cut_short($group) and last;
+    }
+    cmp_ok($left, '>', 0, 'a process ends in between');
+    is(($s->patch($path, ops(['replace', 'nickName', 'm']), 'if-match' => 'W/"0"'))->status, 412, 'a failure goes on with nothing');
+    is($s->patch($path, ops(['replace', 'nickName', 's']))->status, 200, "another tenant's change does");
+    my ($own, @lines) = wait_lines(1 + $left);
+    is(told($own) . $own->{connection}, 'users.patch User nickName 200test', 'the change is of its connection');
+    is(scalar @lines, $left, 'a line for each user');
+    is_deeply([wrong_lines($group, '', @lines)], [], 'of its own tenant, and of no connection');
+};
+
+subtest 'scimctl sweep' => sub {
+    my ($group, $left);
+    for (1 .. 5) {
+        ($group) = large_group(2000, %strict);
+        $left = cut_short($group) and last;
+    }
     my $file = $files->dirname . '/sweep_log';
     my ($code, undef, $err) = $s->scimctl('--audit-log', $file, 'sweep');
-    is($code, 0, 'scimctl sweep takes what is left') or diag($err);
-    @lines = lines_of($file);
+    is($code, 0, 'takes what is left') or diag($err);
+    my @lines = lines_of($file);
     is((pop @lines)->{op}, 'sweep', 'it tells of the sweep');
-    is_deeply([grep { "@$_{qw(op type tenant client cause)}" ne "users.delete User strict scimctl $group" } @lines], [], 'and of each user');
-    push @gone, map { $_->{id} } @lines;
-    is_deeply([sort @gone], [sort @made], 'each member has one line, wherever');
+    is_deeply([grep { "@$_{qw(op type tenant client)} /Groups/$_->{cause}" ne "users.delete User strict scimctl $group" } @lines], [], 'and of each user');
+    is(scalar @lines, $left, 'who was left');
 };
 
 subtest 'nothing that a client sends breaks a line' => sub {

@@ -122,6 +122,73 @@ subtest 'C-030 a body may come in chunks' => sub {
     }
 };
 
+subtest 'C-030 chunks with extensions and trailers' => sub {
+    my $body = JSON::PP::encode_json(user('trailers'));
+    my ($one, $two) = (substr($body, 0, 10), substr $body, 10);
+    my $chunk = sub { my ($text, $extension) = @_; return sprintf "%x%s\r\n%s\r\n", length $text, $extension, $text };
+    my $r = by_hand('POST', '/scim/v2/Users', ['Transfer-Encoding: chunked', 'Trailer: X-Checksum'],
+        $chunk->($one, ';name=value') . $chunk->($two, ';a="b;c";d') . "0;last\r\nX-Checksum: 1\r\nAuthorization: Bearer x\r\nContent-Length: 5\r\n\r\n");
+    is($r->status, 201, 'are a body');
+    is($r->json->{userName}, 'trailers', 'which is whole');
+    $r = by_hand('POST', '/scim/v2/Users', ['Transfer-Encoding: chunked'],
+        $chunk->($body =~ s/trailers/upper/r, '') =~ s/^([0-9a-f]+)/000\U$1/r . "0\r\n\r\n");
+    is($r->status, 201, 'a size with zeros in front, in capitals');
+    # A trailer is no header: it brings neither a token nor a condition.
+    $r = $s->raw("POST /scim/v2/Users HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+            . $chunk->($body =~ s/trailers/nobody/r, '') . "0\r\nAuthorization: Bearer $token\r\n\r\n");
+    is_error($r, 401, undef, 'a token in a trailer is none');
+    $r = by_hand('PATCH', "/scim/v2$path", ['Transfer-Encoding: chunked'],
+        $chunk->(JSON::PP::encode_json(ops(['remove', 'title'])), '') . "0\r\nIf-Match: W/\"0\"\r\n\r\n");
+    is($r->status, 200, 'nor is a condition');
+    is_error(scalar by_hand('POST', '/scim/v2/Users', ['Transfer-Encoding: chunked'], $chunk->($body, ';' . 'x' x 9000) . "0\r\n\r\n"),
+        413, undef, 'an extension of 9,000 bytes');
+};
+
+# What the next request on the same connection is taken for.
+subtest 'C-009 bodies that lie about their length' => sub {
+    my $before = total();
+    my $body = JSON::PP::encode_json(user('lie'));
+    my $hidden = "GET /scim/v2/Users/smuggled HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    my $length = length $body;
+    my %bad = (
+        'two lengths' => [["Content-Length: $length", 'Content-Length: 5'], $body],
+        'a list of lengths' => [["Content-Length: $length, 5"], $body],
+        'a negative length' => [['Content-Length: -1'], $body],
+        'a length with a sign' => [["Content-Length: +$length"], $body],
+        'a length in hexadecimal' => [[sprintf 'Content-Length: 0x%x', $length], $body],
+        'a length with a fraction' => [["Content-Length: $length.0"], $body],
+        'a length beyond 64 bits' => [['Content-Length: 99999999999999999999'], $body],
+        'no length after its name' => [['Content-Length:'], $body],
+        'a size beyond 64 bits' => [['Transfer-Encoding: chunked'], "ffffffffffffffffff\r\n$body\r\n0\r\n\r\n"],
+        'a negative size' => [['Transfer-Encoding: chunked'], "-5\r\n$body\r\n0\r\n\r\n"],
+        'a size with a prefix' => [['Transfer-Encoding: chunked'], sprintf "0x%x\r\n%s\r\n0\r\n\r\n", $length, $body],
+        'a chunk that is longer than its size' => [['Transfer-Encoding: chunked'], sprintf "%x\r\n%s\r\n0\r\n\r\n", $length - 3, $body],
+        'chunked, and then something else' => [['Transfer-Encoding: chunked, gzip'], chunked($body)],
+        'something else' => [['Transfer-Encoding: identity'], $body],
+        'a coding with a control character' => [["Transfer-Encoding: \x0bchunked"], chunked($body)],
+    );
+    for my $what (sort keys %bad) {
+        my ($headers, $bytes) = @{ $bad{$what} };
+        my ($r, $all) = by_hand('POST', '/scim/v2/Users', $headers, $bytes . $hidden, 1);
+        like($r->status, qr/^(?:400|411|413|501)$/, "$what: refused") or diag($all);
+        unlike($all, qr/smuggled/, "$what: what follows is no request");
+    }
+    is(total(), $before, 'nothing was made');
+
+    # A length beside chunks, and chunks twice: the chunks count, or nothing, and
+    # the connection ends with the answer.
+    my ($r, $all);
+    for my $beside ('Content-Length: 5', 'Transfer-Encoding: chunked') {
+        ($r, $all) = by_hand('POST', '/scim/v2/Users', [$beside, 'Transfer-Encoding: chunked'], chunked($body =~ s/lie/$beside/r) . $hidden, 1);
+        like($r->status, qr/^(?:201|400)$/, "$beside beside chunks");
+        unlike($all, qr/smuggled/, "$beside: what follows is no request");
+    }
+    # Shorter than what is sent: the rest begins the next request, and is none.
+    ($r, $all) = by_hand('POST', '/scim/v2/Users', ['Content-Length: ' . ($length - 3)], $body =~ s/lie/low/r, 1);
+    is_error($r, 400, 'invalidSyntax', 'a length that is too short');
+    is(() = $all =~ /"201"|^HTTP\S+ 20/mg, 0, 'and nothing comes of the rest');
+};
+
 subtest 'C-009 a body that ends early makes nothing' => sub {
     my $before = total();
     my $body = JSON::PP::encode_json(user('cut'));

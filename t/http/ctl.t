@@ -278,7 +278,7 @@ is(scalar @{ json(@store, qw(token list --tenant beta)) }, 1, 'tokens of other t
 
 says('stat', 0, qr/^Tenants: +2\n.*^Used: +\d(?!.*May grow).*^Pending: +nothing\nBrakes on: +none\n/ms, $nothing, '', @store, 'stat');
 my $stat = json(@store, 'stat');
-is_deeply([@$stat{qw(format tenants readers pendingGroups pendingMembers brakes)}], [2, 2, 0, 0, 0, []], 'stat as JSON');
+is_deeply([@$stat{qw(format tenants readers pendingGroups pendingMembers brakes)}], [3, 2, 0, 0, 0, []], 'stat as JSON');
 cmp_ok($stat->{used}, '>', 0, 'which counts bytes');
 
 # --- beside a server ---------------------------------------------------------

@@ -52,6 +52,10 @@ sub xxh3
     return $h ^ $shift->($h, 28);
 }
 
+# The format of this mod_scim.
+my ($format) = slurp("$FindBin::Bin/../../include/scim/store.h") =~ /SCIM_STORE_FORMAT (\d+)/
+    or die "include/scim/store.h has no SCIM_STORE_FORMAT\n";
+
 # The record of the store's format as mod_scim/store/FORMAT has it: key, seal, number.
 sub format_record
 {
@@ -61,13 +65,13 @@ sub format_record
     return map { $key . $_ . $value } pack('Q>', $hash), pack('Q<', $hash);
 }
 
-# As a later mod_scim would leave it.
-sub make_newer
+# As another mod_scim would leave it.
+sub make_format
 {
-    my ($store) = @_;
+    my ($store, $number) = @_;
     my $bytes = read_file("$store/data.mdb");
-    my @old = format_record(2);
-    my @new = format_record(3);
+    my @old = format_record($format);
+    my @new = format_record($number);
     my $done = 0;
     for my $i (0 .. $#old) {
         $done += $bytes =~ s/\Q$old[$i]\E/$new[$i]/g;
@@ -75,6 +79,9 @@ sub make_newer
     die "$store has no record of its format\n" if !$done;
     write_file("$store/data.mdb", $bytes);
 }
+
+sub make_newer { make_format($_[0], $format + 1) }
+sub make_older { make_format($_[0], $format - 1) }
 
 # LMDB's, but of some other program.
 sub make_foreign
@@ -108,12 +115,36 @@ sub make_short
     truncate "$store/data.mdb", 8192 or die "$store/data.mdb: $!\n";
 }
 
+sub make_empty
+{
+    my ($store) = @_;
+    write_file("$store/data.mdb", '');
+}
+
+sub make_link
+{
+    my ($store) = @_;
+    rename "$store/data.mdb", "$store/elsewhere" or die "$store: $!\n";
+    symlink 'elsewhere', "$store/data.mdb" or die "$store: $!\n";
+}
+
+# As scimctl would leave it that was run by root and stayed root.
+sub make_locks_of_root
+{
+    my ($store) = @_;
+    chown 0, 0, "$store/lock.mdb" or die "$store/lock.mdb: $!\n";
+}
+
 # What is done to the store, and what the log then says to do.
 my %bad = (
     'another user\'s' => [\&make_unreadable, $> == 0 ? qr{must belong to that user; \S+ belongs to user root \(uid 0\)} : qr{must belong to that user}],
     'of another program' => [\&make_foreign, qr/name another path/],
     'no pages of LMDB' => [\&make_garbage, qr/backup/],
-    'of a newer format' => [\&make_newer, qr/format 3\b.*install/],
+    'of a newer format' => [\&make_newer, qr/format @{[ $format + 1 ]}\b.*install/],
+    'of an older format' => [\&make_older, qr/format @{[ $format - 1 ]}\b.*move it away/],
+    'empty' => [\&make_empty, qr/is empty\b.*restore it from a backup, or remove it/],
+    'a link' => [\&make_link, qr/is a symbolic link\b.*put the file itself there/],
+    $> == 0 ? ('with root\'s locks' => [\&make_locks_of_root, qr{user \S+ \(uid \d+\) may not open .*; \S+/lock\.mdb belongs to user root \(uid 0\)}]) : (),
 );
 
 # --- and what the server then does -------------------------------------------

@@ -46,21 +46,6 @@ for my $tenant (qw(a b)) {
 my $theirs = $has{a}{user}{id};
 my $their_group = $has{a}{group}{id};
 
-# An answer, its status, headers and body, with what differs from one time to
-# the next taken out: the id that was asked about, and those of what was asked.
-sub answer
-{
-    my ($r, $id, @own) = @_;
-    my %headers = map { $_ => $r->header($_) } grep { !/^(?:date|keep-alive)$/ } keys %{ $r->headers };
-    my $text = join "\n", $r->status, map({ "$_: $headers{$_}" } sort keys %headers), '', $r->content;
-    $text =~ s/\Q$id\E/ID/g;
-    $text =~ s/\Q$_\E/OWN/g for @own;
-    $text =~ s/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z/TIME/g;
-    $text =~ s/W\/\\?"[^"\\]*\\?"/VERSION/g;
-    $text =~ s/^(last-modified: ).*/$1TIME/mg;
-    return $text;
-}
-
 my $fresh = 100; # of one length, as the answers are
 
 # A user of b's of its own for a request that changes one.

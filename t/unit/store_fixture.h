@@ -171,7 +171,8 @@ static inline int begin(void **state)
     memset(&fix, 0, sizeof(fix));
     fix.engine = *state;
     fix.pool = make_pool();
-    fix.directory = apr_pstrdup(fix.pool, "/tmp/scim-test-store-XXXXXX");
+    fix.directory = apr_pstrcat(fix.pool, getenv("SCIM_TMP") ? getenv("SCIM_TMP") : "/tmp",
+                                "/scim-test-store-XXXXXX", NULL);
     if (!mkdtemp(fix.directory)) {
         return -1;
     }

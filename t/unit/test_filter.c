@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -955,6 +956,167 @@ static void test_hostile(void **state)
     check_limit(repeat("", "(", 1000000, ""), "longer than 8192 bytes");
 }
 
+/* Every operator on every type with every kind of literal. */
+
+/* Whether an operator is one of a type's; eq, ne and pr are of every type. */
+static bool takes(scim_type type, const char *op)
+{
+    bool substring = strstr(" co sw ew ", op) != NULL;
+    bool order = strstr(" gt ge lt le ", op) != NULL;
+
+    switch (type) {
+    case SCIM_TYPE_STRING:
+    case SCIM_TYPE_REFERENCE:
+        return true;
+    case SCIM_TYPE_DATETIME:
+    case SCIM_TYPE_INTEGER:
+    case SCIM_TYPE_DECIMAL:
+        return !substring;
+    default:
+        return !substring && !order;
+    }
+}
+
+/* The literal that a type is compared with, of those below. */
+static bool fits(scim_type type, const char *literal)
+{
+    switch (type) {
+    case SCIM_TYPE_DATETIME:
+        return strstr(literal, "2020-") != NULL;
+    case SCIM_TYPE_INTEGER:
+    case SCIM_TYPE_DECIMAL:
+        return (*literal >= '0' && *literal <= '9') || *literal == '-';
+    case SCIM_TYPE_BOOLEAN:
+        return !strcmp(literal, "true") || !strcmp(literal, "false");
+    default:
+        return *literal == '"';
+    }
+}
+
+static void check_combination(const char *name, scim_type type, const char *op,
+                              const char *literal, const population *from)
+{
+    const char *text = apr_psprintf(pool, "%s %s %s", name, op, literal);
+    bool null = !strcmp(literal, "null");
+    bool good = takes(type, op) && (null || fits(type, literal));
+    const scim_filter *filter;
+    const scim_error *err = scim_filter_parse(&filter, text, *from->type, false, pool);
+
+    if (good != !err) {
+        fail_msg("%s: %s", text, err ? err->detail : "accepted");
+    }
+    if (err) {
+        assert_int_equal(err->code, SCIM_E_INVALID_FILTER);
+        return;
+    }
+    selected(text, from, false);
+    selected(apr_psprintf(pool, "not (%s) or %s", text, text), from, false);
+}
+
+static void test_every_combination(void **state)
+{
+    static const struct {
+        const char *name;
+        scim_type type;
+        const population *from;
+    } attributes[] = {
+        {"userName", SCIM_TYPE_STRING, &all_users},
+        {"id", SCIM_TYPE_STRING, &all_users},
+        {"emails.value", SCIM_TYPE_STRING, &all_users},
+        {"active", SCIM_TYPE_BOOLEAN, &all_users},
+        {"emails.primary", SCIM_TYPE_BOOLEAN, &all_users},
+        {"meta.created", SCIM_TYPE_DATETIME, &all_users},
+        {"profileUrl", SCIM_TYPE_REFERENCE, &all_users},
+        {"x509Certificates.value", SCIM_TYPE_BINARY, &all_users},
+        {"count", SCIM_TYPE_INTEGER, &all_devices},
+        {"big", SCIM_TYPE_INTEGER, &all_devices},
+        {"ratio", SCIM_TYPE_DECIMAL, &all_devices},
+        {"tags", SCIM_TYPE_STRING, &all_devices},
+        {"pin.since", SCIM_TYPE_DATETIME, &all_devices},
+    };
+    static const char *const ops[] = {"eq", "ne", "co", "sw", "ew", "gt", "ge", "lt", "le"};
+    static const char *const literals[] = {
+        "\"\"",
+        "\"x\"",
+        "\"2020-02-29T12:00:00Z\"",
+        "\"' or 1=1 --\"",
+        "\"*)(uid=*\"",
+        "\"%00\\u0001\\n\"",
+        "\"{$ne:null}\"",
+        "true",
+        "false",
+        "null",
+        "0",
+        "-1",
+        "1.5",
+        "1e300",
+        "-99999999999999999999999999",
+        "5",
+    };
+    size_t a, o, l;
+
+    for (a = 0; a < sizeof(attributes) / sizeof(*attributes); a++) {
+        for (o = 0; o < sizeof(ops) / sizeof(*ops); o++) {
+            for (l = 0; l < sizeof(literals) / sizeof(*literals); l++) {
+                check_combination(attributes[a].name, attributes[a].type, ops[o], literals[l],
+                                  attributes[a].from);
+            }
+        }
+        selected(apr_pstrcat(pool, attributes[a].name, " pr", NULL), attributes[a].from, false);
+    }
+}
+
+/* What comes behind the limits is not looked at, however much it is. */
+static void test_work_of_parsing(void **state)
+{
+    const char *const texts[] = {
+        repeat("title pr", " or title pr", 10000, ""),
+        repeat("", "not (", 10000, "title pr"),
+        repeat("", "(", 500, "title pr"),
+        repeat("title eq \"", "x", 100 * 1024, "\""),
+        repeat("", "a.", 50000, "b pr"),
+        repeat("", "urn:", 25000, "x pr"),
+        repeat("title eq \"", "\\u00e9", 20000, "\""),
+        repeat("emails[", "type pr and emails[", 5000, "type pr]"),
+    };
+    clock_t start = clock();
+    size_t i;
+
+    for (i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
+        const scim_filter *filter;
+        const scim_error *err = scim_filter_parse(&filter, texts[i], user_type, true, pool);
+
+        assert_non_null(err);
+        assert_int_equal(err->code, SCIM_E_INVALID_FILTER);
+        assert_true(strlen(err->detail) < 1024);
+    }
+    assert_true(clock() - start < CLOCKS_PER_SEC / 2);
+}
+
+/* Seconds that it takes to find that a long text is none of so many. */
+static double time_of_terms(int terms, const json_t *user)
+{
+    const scim_filter *filter =
+        parse(repeat("title co \"\\u00e8\"", " or title co \"\\u00e8\"", terms - 1, ""),
+              user_type, false);
+    scim_candidate subject = {.type = user_type, .resource = user};
+    clock_t start = clock();
+
+    assert_false(scim_filter_match(filter, &subject, pool));
+    return (double)(clock() - start) / CLOCKS_PER_SEC;
+}
+
+/* A long text is prepared once, whatever the number of the terms. */
+static void test_work_of_terms(void **state)
+{
+    const char *text = apr_pstrcat(pool, "{\"userName\":\"x\",\"title\":\"",
+                                   repeat("", "\u00c9", 200000, "\"}"), NULL);
+    json_t *user = scim_json_read_own(text, strlen(text), pool);
+    double one = time_of_terms(1, user);
+
+    assert_true(time_of_terms(150, user) < 20 * one + 0.05);
+}
+
 /* Tolerance */
 
 static void test_lenient_booleans(void **state)
@@ -1455,6 +1617,10 @@ int main(void)
         {"C-103 C-317 attributes that are never returned", test_sensitive, NULL, NULL, NULL},
         {"C-105 limits of depth, terms and length", test_limits, NULL, NULL, NULL},
         {"C-105 hostile nesting is refused early", test_hostile, NULL, NULL, NULL},
+        {"C-083 C-084 S-33 every operator, type and literal", test_every_combination, NULL,
+         NULL, NULL},
+        {"C-105 parsing ends at the limits", test_work_of_parsing, NULL, NULL, NULL},
+        {"C-105 many terms on a long text", test_work_of_terms, NULL, NULL, NULL},
         {"C-108 booleans as strings", test_lenient_booleans, NULL, NULL, NULL},
         {"literals without quotes, attributes without URN", test_lenient_literals, NULL, NULL,
          NULL},

@@ -216,6 +216,30 @@ static void test_no_id(void **state)
     assert_int_equal(id.bytes[0], 7); /* untouched */
 }
 
+/* Every character in every place. */
+static void test_characters(void **state)
+{
+    static const char right[] = "01a20056-14e0-7abc-8def-0123456789ab";
+    char text[SCIM_ID_TEXT + 1], back[SCIM_ID_TEXT + 1];
+    scim_id id;
+    int at, c;
+
+    for (at = 0; at < SCIM_ID_TEXT; at++) {
+        for (c = 1; c < 256; c++) {
+            const char *allowed = right[at] == '-' ? "-" : "0123456789abcdef";
+
+            memcpy(text, right, sizeof(text));
+            text[at] = (char)c;
+            if (strchr(allowed, (char)c)) {
+                assert_true(scim_id_parse(&id, text));
+                assert_string_equal(scim_id_format(&id, back), text);
+            } else {
+                assert_false(scim_id_parse(&id, text));
+            }
+        }
+    }
+}
+
 static void test_compare(void **state)
 {
     scim_id a, b;
@@ -243,6 +267,7 @@ int main(void)
         {"text and bytes and back", test_round_trip, NULL, NULL, NULL},
         {"the bytes stand in the order of the text", test_bytes_of_text, NULL, NULL, NULL},
         {"C-061 other case, other length, other signs are no id", test_no_id, NULL, NULL, NULL},
+        {"C-031 digits and dashes, each in its place", test_characters, NULL, NULL, NULL},
         {"ids compare as bytes", test_compare, NULL, NULL, NULL},
     };
 

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <apr_general.h>
 #include <apr_strings.h>
@@ -283,6 +284,63 @@ static void test_values(void **state)
     refused(repeated("{\"a\":[", "{\"b\":1},", (SCIM_JSON_MAX_ELEMENTS - 2) / 2, "{}]}"));
 }
 
+/* Read or refused, what is huge costs no more than a look at its bytes. */
+static void test_huge(void **state)
+{
+    enum { MILLION = 1000000 };
+    clock_t start = clock();
+    json_t *json = good(repeated("{\"a\":\"", "0123456789", MILLION / 10, "\"}"));
+    int i;
+
+    assert_int_equal(json_string_length(json_object_get(json, "a")), MILLION);
+    assert_non_null(strstr(refused(object_of(MILLION)), "more than 1000 members"));
+    assert_non_null(
+        strstr(refused(repeated("{\"a\":[", "0,", MILLION, "0]}")), "more than 200000 values"));
+    assert_non_null(strstr(refused(repeated("{\"a\":[", "{},", MILLION, "0]}")),
+                           "more than 200000 values"));
+    refused(repeated("{\"a\":", "1234567890", MILLION, "}"));
+    refused(repeated("{\"a\":0.", "1234567890", MILLION, "e}"));
+    refused(repeated("{\"a\":1e", "1234567890", MILLION, "}"));
+    refused(repeated("{\"a\":\"", "\\u0000", MILLION, "\"}"));
+    refused(repeated("{\"a\":\"", "\\\\", MILLION, ""));
+    refused(repeated("", " ", 10 * MILLION, ""));
+    for (i = SCIM_JSON_MAX_DEPTH + 1; i <= MILLION; i = i < 2048 ? 2048 : MILLION + i) {
+        refused(repeated("", "{\"a\":", i, ""));
+        refused(repeated("{\"a\":", "[", i - 1, ""));
+        refused(repeated("", "[{\"a\":", i / 2 + 1, ""));
+    }
+    assert_true((clock() - start) / CLOCKS_PER_SEC < 5);
+}
+
+/* Numbers whose fraction is long are numbers. */
+static void test_long_fraction(void **state)
+{
+    json_t *json = good(repeated("{\"a\":0.", "1234567890", 1000, "}"));
+
+    assert_true(json_is_real(json_object_get(json, "a")));
+}
+
+static void test_depth_of_parts(void **state)
+{
+    static const char *const pieces[][2] = {{"{\"a\":", "}"}, {"[", "]"}};
+    size_t i;
+    int depth;
+
+    for (i = 0; i < 2; i++) {
+        for (depth = SCIM_JSON_MAX_DEPTH - 1; depth <= SCIM_JSON_MAX_DEPTH + 1; depth++) {
+            const char *text =
+                apr_pstrcat(pool, repeated("{\"a\":", pieces[i][0], depth - 1, "1"),
+                            repeated("", pieces[i][1], depth - 1, "}"), NULL);
+
+            if (depth > SCIM_JSON_MAX_DEPTH) {
+                refused(text);
+            } else {
+                good(text);
+            }
+        }
+    }
+}
+
 static void test_position(void **state)
 {
     assert_non_null(strstr(refused("{\n  \"a\": tru\n}"), "line 2, column "));
@@ -306,6 +364,10 @@ static void test_same_names(void **state)
                            "\"userName\" and \"USERNAME\""));
     refused("{\"x\":[1,{\"y\":{\"Given\":1,\"z\":2,\"giveN\":3}}]}");
     refused("{\"urn:x:User\":1,\"URN:X:USER\":1}");
+    refused("{\"userName\":1,\"\\u0075serName\":2}");
+    refused("{\"userName\":1,\"\\u0055SERNAM\\u0065\":2}");
+    refused("{\"a\":{\"\\u0062\":1,\"B\":2}}");
+    refused("{\"\":1,\"\":2}");
     good("{\"a\":{\"b\":1},\"b\":{\"a\":1},\"c\":[{\"a\":1},{\"A\":1}]}");
     good("{\"\xc3\xa9\":1,\"\xc3\x89\":1}"); /* only ASCII has no case */
 }
@@ -526,6 +588,9 @@ int main(void)
         {"C-009 brackets in strings are no depth", test_depth_in_strings, NULL, NULL, NULL},
         {"C-009 a thousand members in an object", test_members, NULL, NULL, NULL},
         {"C-009 two hundred thousand values", test_values, NULL, NULL, NULL},
+        {"C-009 what is huge is read or refused at once", test_huge, NULL, NULL, NULL},
+        {"long fractions are numbers", test_long_fraction, NULL, NULL, NULL},
+        {"C-009 depths of 31, 32 and 33", test_depth_of_parts, NULL, NULL, NULL},
         {"C-009 the detail says line and column", test_position, NULL, NULL, NULL},
         {"C-318 the detail quotes no value", test_no_quoting, NULL, NULL, NULL},
         {"C-024 names that differ only in case", test_same_names, NULL, NULL, NULL},

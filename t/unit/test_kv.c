@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -780,13 +781,36 @@ static void model_write(model *m, scim_kv_txn *txn)
     }
 }
 
+static void model_get(model *m, scim_kv_txn *txn)
+{
+    int n = (int)dice(m, MODEL_KEYS);
+    unsigned char byte = (unsigned char)(2 * n + 1);
+    scim_slice value;
+
+    assert_int_equal(scim_kv_get(txn, (scim_slice){&byte, 1}, &value),
+                     m->there[n] ? OK : NOTFOUND);
+    if (m->there[n]) {
+        assert_int_equal(*(const unsigned char *)value.data, m->value[n]);
+    }
+}
+
+static scim_kv_cursor *model_cursor(model *m, scim_kv_txn *txn)
+{
+    m->placed = false;
+    return scim_kv_cursor_open(txn);
+}
+
 static scim_kv_rc model_update(scim_kv_txn *txn, void *baton)
 {
     model *m = baton;
-    scim_kv_cursor *cursor = scim_kv_cursor_open(txn);
+    scim_kv_cursor *cursor = model_cursor(m, txn);
 
-    m->placed = false;
     for (int i = 0; i < MODEL_OPS; i++) {
+        if (dice(m, 16) == 0) {
+            scim_kv_cursor_close(cursor);
+            cursor = model_cursor(m, txn);
+        }
+        model_get(m, txn);
         if (dice(m, 4) || !scim_kv_writable(txn)) {
             model_move(m, cursor);
         } else {
@@ -809,7 +833,10 @@ static void test_model(void **state)
             before.seed = m.seed;
             m = before;
         }
-        assert_int_equal(scim_kv_view(current->kv, model_update, &m), OK);
+        /* one state, seen more than once */
+        for (int views = (int)dice(&m, 4); views >= 0; views--) {
+            assert_int_equal(scim_kv_view(current->kv, model_update, &m), OK);
+        }
     }
 }
 
@@ -1240,6 +1267,86 @@ static scim_kv_rc count_readers(scim_kv_txn *txn, void *baton)
     return scim_kv_statistics(current->kv, baton);
 }
 
+static scim_kv_rc append_words(scim_kv_txn *txn, void *baton)
+{
+    assert_int_equal(scim_kv_append(txn, S("m"), S("m")), OK);
+    assert_int_equal(scim_kv_append(txn, S("m"), S("n")), SCIM_KV_INVALID);
+    assert_int_equal(scim_kv_append(txn, S("l"), S("l")), SCIM_KV_INVALID);
+    assert_int_equal(scim_kv_append(txn, S("ma"), S("")), OK);
+    assert_int_equal(scim_kv_append(txn, S(""), S("")), SCIM_KV_INVALID);
+    assert_value(txn, "m", "m");
+    return scim_kv_append(txn, S("z"), S("z"));
+}
+
+static scim_kv_rc append_in_view(scim_kv_txn *txn, void *baton)
+{
+    return scim_kv_append(txn, S("zz"), S("zz"));
+}
+
+static void test_append(void **state)
+{
+    fill("a b");
+    assert_int_equal(scim_kv_update_exclusive(current->kv, append_words, NULL), OK);
+    expect(current->kv, "m", "m");
+    expect(current->kv, "l", NULL);
+    expect(current->kv, "ma", "");
+    expect(current->kv, "z", "z");
+    assert_int_equal(scim_kv_view(current->kv, append_in_view, NULL), SCIM_KV_READONLY);
+}
+
+typedef struct met {
+    char keys[100];
+    apr_size_t largest;
+    int left; /* rows that are taken */
+    int damage;
+} met;
+
+static scim_kv_rc meet(scim_slice key, scim_slice value, void *baton)
+{
+    met *m = baton;
+
+    strncat(m->keys, key.data, key.len);
+    m->largest = value.len > m->largest ? value.len : m->largest;
+    for (apr_size_t i = 1; i < value.len && value.len > 100; i++) {
+        assert_int_equal(((const char *)value.data)[i], 'v');
+    }
+    return --m->left ? OK : SCIM_KV_REFUSED;
+}
+
+static void count_damage(const char *what, void *baton)
+{
+    ((met *)baton)->damage++;
+    print_error("%s\n", what);
+}
+
+static void test_examine(void **state)
+{
+    const apr_size_t large = 3 * 4096;
+    char *value = apr_palloc(current->pool, large + 1);
+    met m = {.left = 0};
+    scim_kv_examiner to = {.row = meet, .damage = count_damage, .baton = &m};
+
+    assert_int_equal(scim_kv_examine(current->kv, &to), OK);
+    assert_string_equal(m.keys, "");
+    memset(value, 'v', large);
+    value[large] = '\0';
+    fill("d b a c e");
+    assert_int_equal(put(current->kv, "bb", value), OK);
+    value[large / 2] = '\0'; /* shorter, in the same place */
+    assert_int_equal(put(current->kv, "bb", value), OK);
+    assert_int_equal(put(current->kv, "c", NULL), OK);
+    m.left = 0;
+    assert_int_equal(scim_kv_examine(current->kv, &to), OK);
+    assert_string_equal(m.keys, "abbbde");
+    assert_int_equal(m.largest, large / 2);
+    m = (met){.left = 2};
+    assert_int_equal(scim_kv_examine(current->kv, &to), SCIM_KV_REFUSED);
+    assert_string_equal(m.keys, "ab");
+    assert_int_equal(m.damage, 0);
+    to = (scim_kv_examiner){0};
+    assert_int_equal(scim_kv_examine(current->kv, &to), OK);
+}
+
 static void test_statistics(void **state)
 {
     scim_kv_stat stat;
@@ -1367,7 +1474,7 @@ static void use_parents_store(void)
     MUST(scim_kv_view(current->kv, read_counter, NULL) == SCIM_KV_INVALID);
     MUST(scim_kv_statistics(current->kv, &stat) == SCIM_KV_INVALID);
     MUST(scim_kv_check(current->kv, &freed) == SCIM_KV_INVALID);
-    MUST(scim_kv_backup(current->kv, "/tmp/x", NULL, current->pool) == SCIM_KV_INVALID);
+    MUST(scim_kv_examine(current->kv, &(scim_kv_examiner){0}) == SCIM_KV_INVALID);
     scim_kv_close(current->kv); /* does nothing to the parent */
 }
 
@@ -1405,12 +1512,14 @@ static void test_urls(void **state)
 static void test_memory_is_new(void **state)
 {
     scim_kv *other = open_store();
+    scim_kv_claim *claim;
 
     fill("a");
     expect(other, "a", NULL);
     scim_kv_close(other);
-    assert_int_equal(scim_kv_backup(current->kv, "/tmp/x", &current->why, current->pool),
+    assert_int_equal(scim_kv_claim_store(&claim, current->url, &current->why, current->pool),
                      SCIM_KV_INVALID);
+    assert_non_null(strstr(current->why, "memory:"));
 }
 
 static scim_kv_rc several_writes(scim_kv_txn *txn, void *baton)
@@ -1666,39 +1775,43 @@ static void test_lmdb_close_inside_view(void **state)
     assert_int_equal(put(current->kv, "b", "b"), OK);
 }
 
-static void test_lmdb_backup(void **state)
+/* Rows that come in the order of their keys, or in none. */
+static scim_kv_rc fill_rows(scim_kv_txn *txn, void *in_order)
 {
-    char *copy = in_directory("copy");
-    char *path = in_directory("copy/data.mdb");
-    struct stat info;
-    scim_kv *kv;
+    static const char bytes[300];
+    scim_slice value = {bytes, sizeof(bytes)};
+    scim_kv_rc rc = OK;
 
-    assert_int_equal(scim_kv_update(current->kv, put_many, NULL), OK);
-    assert_int_equal(scim_kv_backup(current->kv, path, &current->why, current->pool), NOTFOUND);
-    assert_why(path);
-    assert_int_equal(mkdir(copy, 0700), 0);
-    assert_int_equal(scim_kv_backup(current->kv, path, &current->why, current->pool), OK);
-    assert_int_equal(put(current->kv, "later", "x"), OK);
-    assert_int_equal(scim_kv_backup(current->kv, path, &current->why, current->pool),
-                     SCIM_KV_EXISTS);
-    assert_int_equal(stat(path, &info), 0);
-    assert_int_equal(info.st_mode & 07777, 0600);
+    for (int i = 0; i < 3000 && rc == OK; i++) {
+        char key[16];
 
-    current->url = apr_pstrcat(current->pool, "lmdb:", copy, NULL);
-    kv = open_store();
-    assert_non_null(kv);
-    expect(kv, "key002999", "a value of some bytes");
-    expect(kv, "later", NULL);
-    assert_int_equal(put(kv, "only here", "x"), OK);
-    expect(current->kv, "only here", NULL);
-    scim_kv_close(kv);
+        apr_snprintf(key, sizeof(key), "row%06d", in_order ? i : i * 7919 % 3000);
+        rc = in_order ? scim_kv_append(txn, S(key), value)
+                      : scim_kv_put(txn, S(key), value, true);
+    }
+    return rc;
 }
 
-static void *backup_in_thread(void *result)
+static apr_uint64_t bytes_of(const scim_kv *kv)
 {
-    *(scim_kv_rc *)result =
-        scim_kv_backup(current->kv, in_directory("copy/data.mdb"), NULL, current->pool);
-    return NULL;
+    scim_kv_stat stat;
+
+    assert_int_equal(scim_kv_statistics((scim_kv *)kv, &stat), OK);
+    assert_true(stat.used <= stat.extent);
+    return stat.used;
+}
+
+static void test_lmdb_append_is_dense(void **state)
+{
+    const char *url = apr_pstrcat(current->pool, current->url, "/copy", NULL);
+    scim_kv *kv;
+
+    assert_int_equal(scim_kv_update(current->kv, fill_rows, NULL), OK);
+    assert_int_equal(mkdir(in_directory("copy"), 0700), 0);
+    assert_int_equal(scim_kv_open(&kv, url, &current->options, NULL, current->pool), OK);
+    assert_int_equal(scim_kv_update(kv, fill_rows, (void *)""), OK);
+    assert_true(bytes_of(kv) < bytes_of(current->kv) * 3 / 4);
+    scim_kv_close(kv);
 }
 
 static scim_kv_rc add_both(scim_kv_txn *txn, void *baton)
@@ -1708,36 +1821,217 @@ static scim_kv_rc add_both(scim_kv_txn *txn, void *baton)
     return rc == OK ? scim_kv_add(txn, S("key999999"), 1, NULL) : rc;
 }
 
-static scim_kv_rc both_equal(scim_kv_txn *txn, void *baton)
-{
-    scim_slice a, b;
+/* Both counters, as one examination met them. */
+typedef struct both {
+    apr_int64_t first;
+    apr_int64_t second;
+    int rows;
+} both;
 
-    assert_int_equal(scim_kv_get(txn, S("counter"), &a), OK);
-    assert_int_equal(scim_kv_get(txn, S("key999999"), &b), OK);
-    assert_int_equal(scim_kv_counter(a), scim_kv_counter(b));
+static scim_kv_rc note_both(scim_slice key, scim_slice value, void *baton)
+{
+    both *b = baton;
+
+    b->rows++;
+    if (key.len == 7 && !memcmp(key.data, "counter", 7)) {
+        b->first = scim_kv_counter(value);
+    } else if (key.len == 9 && !memcmp(key.data, "key999999", 9)) {
+        b->second = scim_kv_counter(value);
+    }
     return OK;
 }
 
-static void test_lmdb_backup_amid_writes(void **state)
+static atomic_bool written;
+
+static void *examine_in_thread(void *result)
 {
-    scim_kv_rc result = SCIM_KV_IO;
+    int *examined = result;
+
+    while (*examined >= 0 && (*examined < 3 || !atomic_load(&written))) {
+        both b = {0};
+        scim_kv_examiner to = {.row = note_both, .baton = &b};
+
+        *examined = scim_kv_examine(current->kv, &to) == OK && b.first == b.second && b.first &&
+                            b.rows == 3002
+                        ? *examined + 1
+                        : -1;
+    }
+    return NULL;
+}
+
+static void test_lmdb_examine_amid_writes(void **state)
+{
+    int examined = 0;
     pthread_t thread;
-    scim_kv *kv;
 
     assert_int_equal(scim_kv_update(current->kv, put_many, NULL), OK);
     assert_int_equal(scim_kv_update(current->kv, add_both, NULL), OK);
-    assert_int_equal(mkdir(in_directory("copy"), 0700), 0);
-    assert_int_equal(pthread_create(&thread, NULL, backup_in_thread, &result), 0);
-    for (int i = 0; i < 50; i++) {
+    atomic_store(&written, false);
+    assert_int_equal(pthread_create(&thread, NULL, examine_in_thread, &examined), 0);
+    for (int i = 0; i < 100; i++) {
         assert_int_equal(scim_kv_update(current->kv, add_both, NULL), OK);
     }
+    atomic_store(&written, true);
     pthread_join(thread, NULL);
-    assert_int_equal(result, OK);
-    current->url = apr_pstrcat(current->pool, current->url, "/copy", NULL);
-    kv = open_store();
-    assert_non_null(kv);
-    assert_int_equal(scim_kv_view(kv, both_equal, NULL), OK);
+    assert_true(examined >= 3);
+}
+
+/*
+ * lmdb: claims
+ */
+
+static scim_kv_rc claim(scim_kv_claim **out)
+{
+    return scim_kv_claim_store(out, current->url, &current->why, current->pool);
+}
+
+static scim_kv *open_place(scim_kv_claim *of, const char **url)
+{
+    scim_kv_options options = current->options;
+    scim_kv *kv = NULL;
+
+    assert_int_equal(scim_kv_claim_place(of, url, &current->why), OK);
+    options.claim = of;
+    assert_int_equal(scim_kv_open(&kv, *url, &options, &current->why, current->pool), OK);
+    return kv;
+}
+
+static bool there_is(const char *name)
+{
+    return access(in_directory(name), F_OK) == 0;
+}
+
+static void hold_open(int ready, int over)
+{
+    scim_kv *kv = open_store();
+    char byte = 0;
+
+    MUST(kv && write(ready, &byte, 1) == 1 && read(over, &byte, 1) >= 0);
+}
+
+/* Another process has it open. */
+static void test_lmdb_claim_in_use(void **state)
+{
+    int ready[2], over[2], status;
+    scim_kv_claim *mine;
+    char byte;
+    pid_t pid;
+
+    fill("a");
+    assert_int_equal(claim(&mine), SCIM_KV_BUSY); /* so has this one */
+    expect(current->kv, "a", "a");
+    scim_kv_close(current->kv);
+    assert_int_equal(pipe(ready), 0);
+    assert_int_equal(pipe(over), 0);
+    pid = fork();
+    if (pid == 0) {
+        close(over[1]);
+        hold_open(ready[1], over[0]);
+        _exit(0);
+    }
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    assert_int_equal(claim(&mine), SCIM_KV_BUSY);
+    assert_why(apr_itoa(current->pool, (int)pid));
+    close(over[1]);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    assert_int_equal(claim(&mine), OK);
+    scim_kv_claim_end(mine);
+    current->kv = open_store();
+    expect(current->kv, "a", "a");
+}
+
+static void open_and_see_new(void)
+{
+    scim_kv *kv = open_store();
+
+    MUST(kv && scim_kv_view(kv, see_after, NULL) == OK);
     scim_kv_close(kv);
+}
+
+/* Who opens it meanwhile waits, and has the new one. */
+static void test_lmdb_replace(void **state)
+{
+    const char *url, *kept = NULL;
+    scim_kv_claim *mine;
+    struct stat info;
+    scim_kv *kv;
+    int status;
+    pid_t pid;
+
+    assert_int_equal(put(current->kv, "a", "before"), OK);
+    scim_kv_close(current->kv);
+    assert_int_equal(claim(&mine), OK);
+    pid = fork();
+    if (pid == 0) {
+        open_and_see_new();
+        _exit(0);
+    }
+    kv = open_place(mine, &url);
+    assert_int_equal(put(kv, "a", "after"), OK);
+    scim_kv_close(kv);
+    usleep(50 * 1000);
+    assert_int_equal(waitpid(pid, &status, WNOHANG), 0);
+    assert_int_equal(scim_kv_claim_replace(mine, &kept, &current->why), OK);
+    scim_kv_claim_end(mine);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    assert_string_equal(kept, in_directory("data.mdb.old"));
+    assert_int_equal(stat(in_directory("data.mdb"), &info), 0);
+    assert_int_equal(info.st_mode & 07777, 0600);
+    current->kv = open_store();
+    expect(current->kv, "a", "after");
+    assert_int_equal(put(current->kv, "b", "b"), OK);
+    assert_int_equal(rename(kept, in_directory("copy")), 0);
+    assert_int_equal(unlink(in_directory("copy")), 0);
+}
+
+/* What was not put in its place is gone, and what a dead one left is no hindrance. */
+static void test_lmdb_claim_ends(void **state)
+{
+    scim_kv_claim *mine;
+    const char *url;
+    scim_kv *kv;
+
+    assert_int_equal(put(current->kv, "a", "before"), OK);
+    scim_kv_close(current->kv);
+    assert_int_equal(mkdir(in_directory(SCIM_KV_PLACE), 0700), 0);
+    assert_int_equal(close(open(in_directory(SCIM_KV_PLACE "/data.mdb"), O_CREAT, 0600)), 0);
+    assert_int_equal(claim(&mine), OK);
+    kv = open_place(mine, &url);
+    assert_int_equal(put(kv, "a", "after"), OK);
+    scim_kv_close(kv);
+    assert_true(there_is(SCIM_KV_PLACE));
+    scim_kv_claim_end(mine);
+    assert_false(there_is(SCIM_KV_PLACE));
+    current->kv = open_store();
+    expect(current->kv, "a", "before");
+}
+
+static void die_with_claim(void)
+{
+    scim_kv_claim *mine;
+    const char *url;
+
+    MUST(claim(&mine) == OK);
+    MUST(open_place(mine, &url));
+    _exit(0);
+}
+
+static void test_lmdb_claim_of_the_dead(void **state)
+{
+    scim_kv_claim *mine;
+
+    assert_int_equal(put(current->kv, "a", "before"), OK);
+    scim_kv_close(current->kv);
+    run_child(die_with_claim);
+    assert_int_equal(claim(&mine), OK);
+    scim_kv_claim_end(mine);
+    current->kv = open_store();
+    expect(current->kv, "a", "before");
+    unlink(in_directory(SCIM_KV_PLACE "/data.mdb"));
+    unlink(in_directory(SCIM_KV_PLACE "/lock.mdb"));
+    rmdir(in_directory(SCIM_KV_PLACE));
 }
 
 /*
@@ -1779,6 +2073,60 @@ static void test_lmdb_processes(void **state)
         assert_int_equal(status, 0);
     }
     assert_int_equal(counter(current->kv), (PROCESSES + 1) * PROCESS_ADDS);
+}
+
+static void change_in_child(void)
+{
+    scim_kv *kv = open_store();
+
+    MUST(kv && put(kv, "b", "theirs") == OK && put(kv, "d", NULL) == OK);
+    MUST(put(kv, "ba", "ba") == OK);
+    scim_kv_close(kv);
+}
+
+/* Every key that is there, and what comes behind it. */
+static scim_kv_rc look_around(scim_kv_txn *txn, void *baton)
+{
+    const pair *p = baton;
+
+    for (; p->key; p++) {
+        scim_kv_cursor *cursor = scim_kv_cursor_open(txn);
+        const char *behind = p[1].key;
+
+        assert_value(txn, p->key, p->value);
+        assert_seek(cursor, p->key, p->key);
+        assert_next(cursor, behind);
+        if (behind) {
+            assert_prev(cursor, p->key);
+        }
+        scim_kv_cursor_close(cursor);
+    }
+    return OK;
+}
+
+static void look_often(const pair *pairs)
+{
+    for (int i = 0; i < 5; i++) {
+        assert_int_equal(scim_kv_view(current->kv, look_around, (void *)pairs), OK);
+    }
+}
+
+/* Whatever views found, and may have kept, is of the state that they saw. */
+static void test_lmdb_views_see_commits(void **state)
+{
+    const pair before[] = {{"a", "a"}, {"b", "b"}, {"c", "c"}, {"d", "d"}, {NULL, NULL}};
+    const pair ours[] = {{"a", "ours"}, {"b", "b"}, {"d", "d"}, {NULL, NULL}};
+    const pair theirs[] = {{"a", "ours"}, {"b", "theirs"}, {"ba", "ba"}, {NULL, NULL}};
+
+    fill("a b c d");
+    look_often(before);
+    assert_int_equal(put(current->kv, "a", "ours"), OK);
+    assert_int_equal(put(current->kv, "c", NULL), OK);
+    look_often(ours);
+    run_child(change_in_child);
+    look_often(theirs);
+    reopen();
+    look_often(theirs);
 }
 
 static void put_and_exit(void)
@@ -1913,9 +2261,28 @@ static scim_kv_rc view_expecting(scim_kv_txn *txn, void *rc)
     return OK;
 }
 
+/* To any but the one that this thread is on, where there is one; *before gets the
+ * set that it may run on. */
+static void change_processor(cpu_set_t *before)
+{
+    int here = sched_getcpu(), cpu = 0;
+    cpu_set_t other;
+
+    assert_int_equal(sched_getaffinity(0, sizeof(*before), before), 0);
+    while (cpu < CPU_SETSIZE && (cpu == here || !CPU_ISSET(cpu, before))) {
+        cpu++;
+    }
+    if (cpu < CPU_SETSIZE) {
+        CPU_ZERO(&other);
+        CPU_SET(cpu, &other);
+        assert_int_equal(sched_setaffinity(0, sizeof(other), &other), 0);
+    }
+}
+
 /* Two processes take every slot for readers but the one that this one has. */
 static void test_lmdb_readers_full(void **state)
 {
+    cpu_set_t processors;
     scim_kv_rc inner = SCIM_KV_BUSY;
     pid_t pids[2];
 
@@ -1923,7 +2290,9 @@ static void test_lmdb_readers_full(void **state)
     expect(current->kv, "a", "before");
     pids[0] = start_child(scim_kv_view, nest_and_stay);
     pids[1] = start_child(scim_kv_view, nest_and_stay);
+    change_processor(&processors);
     assert_int_equal(scim_kv_view(current->kv, view_expecting, &inner), OK);
+    assert_int_equal(sched_setaffinity(0, sizeof(processors), &processors), 0);
     kill_child(pids[0]);
     kill_child(pids[1]);
     inner = OK;
@@ -2006,6 +2375,21 @@ static void test_lmdb_map_grown(void **state)
     run_child(grow_in_child);
     expect(current->kv, "a", "grown");
     assert_int_equal(put(current->kv, "b", "b"), OK);
+}
+
+/* What views found before the map was moved lies elsewhere now. */
+static void test_lmdb_map_grown_after_views(void **state)
+{
+    start_small();
+    assert_int_equal(put(current->kv, "c", "kept"), OK);
+    for (int i = 0; i < 3; i++) {
+        expect(current->kv, "a", "a");
+        expect(current->kv, "c", "kept");
+    }
+    run_child(grow_in_child);
+    expect(current->kv, "a", "grown");
+    expect(current->kv, "c", "kept");
+    expect(current->kv, "c", "kept");
 }
 
 static void test_lmdb_map_grown_for_update(void **state)
@@ -2098,9 +2482,9 @@ static void test_lmdb_disk_full(void **state)
     fill("a");
     faults.disk_full = true;
     faults.data = 1;
-    assert_int_equal(put(current->kv, "b", "b"), SCIM_KV_FULL);
+    assert_int_equal(put(current->kv, "b", "b"), SCIM_KV_DISK_FULL);
     faults.meta = 1;
-    assert_int_equal(put(current->kv, "b", "b"), SCIM_KV_FULL);
+    assert_int_equal(put(current->kv, "b", "b"), SCIM_KV_DISK_FULL);
     expect(current->kv, "b", NULL);
     assert_int_equal(put(current->kv, "c", "c"), OK); /* there is room again */
     expect(current->kv, "a", "a");
@@ -2130,8 +2514,8 @@ static void test_lmdb_batch_without_space(void **state)
 
     faults.disk_full = true;
     faults.data = 2; /* the commit of both, then the first one's own */
-    assert_int_equal(scim_kv_update_all(current->kv, jobs, 2), SCIM_KV_FULL);
-    assert_int_equal(jobs[0].rc, SCIM_KV_FULL);
+    assert_int_equal(scim_kv_update_all(current->kv, jobs, 2), SCIM_KV_DISK_FULL);
+    assert_int_equal(jobs[0].rc, SCIM_KV_DISK_FULL);
     assert_int_equal(jobs[1].rc, OK);
     assert_int_equal(counter(current->kv), 10);
 }
@@ -2215,6 +2599,8 @@ int main(void)
         EACH("scratch memory", test_scratch),
         EACH("threads", test_threads),
         EACH("BUSY when the writer lock is not free in time", test_busy),
+        EACH("rows are appended in order", test_append),
+        EACH("an examination hands out all rows", test_examine),
         EACH("statistics", test_statistics),
         EACH("a full store can delete", test_full),
         EACH("no store is used after fork", test_not_after_fork),
@@ -2232,8 +2618,13 @@ int main(void)
         LMDB("the pool closes", test_lmdb_pool_closes),
         LMDB("no program inherits its files", test_lmdb_descriptors),
         LMDB("a close inside a view does no harm", test_lmdb_close_inside_view),
-        LMDB("a backup opens", test_lmdb_backup),
-        LMDB("a backup amid writes is consistent", test_lmdb_backup_amid_writes),
+        LMDB("what is appended takes less room", test_lmdb_append_is_dense),
+        LMDB("each examination amid writes is of one state", test_lmdb_examine_amid_writes),
+        LMDB("a store that is open cannot be claimed", test_lmdb_claim_in_use),
+        LMDB("a new store takes the place of the old one", test_lmdb_replace),
+        LMDB("what is not put in its place is gone", test_lmdb_claim_ends),
+        LMDB("a claim ends with its process", test_lmdb_claim_of_the_dead),
+        LMDB("views see what each process committed", test_lmdb_views_see_commits),
         LMDB("processes", test_lmdb_processes),
         LMDB("durable without a close", test_lmdb_durable),
         LMDB("a process killed inside an update", test_lmdb_killed_in_update),
@@ -2242,6 +2633,7 @@ int main(void)
         LMDB("BUSY when every reader slot is taken", test_lmdb_readers_full),
         LMDB("processes killed amid updates lose nothing", test_lmdb_killed_amid_updates),
         LMDB("another process lets the map grow", test_lmdb_map_grown),
+        LMDB("another process lets the map grow after views", test_lmdb_map_grown_after_views),
         LMDB("another process lets the map grow, then an update",
              test_lmdb_map_grown_for_update),
         LMDB("the map grows under a view", test_lmdb_map_grown_under_view),

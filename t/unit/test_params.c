@@ -217,6 +217,34 @@ static void test_page(void **state)
     assert_page("startIndex=-99999999999999999999999", 1, 100);
 }
 
+/* Numbers at and beyond the ends of the types that hold them. */
+static void test_page_at_the_ends(void **state)
+{
+    static const char *const ends[] = {"2147483647",          "2147483648",
+                                       "4294967295",          "4294967296",
+                                       "9223372036854775806", "9223372036854775807"};
+    static const char *const beyond[] = {"9223372036854775808", "18446744073709551615",
+                                         "18446744073709551616",
+                                         "170141183460469231731687303715884105728"};
+    size_t i;
+
+    for (i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+        assert_page(apr_pstrcat(pool, "startIndex=", ends[i], NULL), apr_atoi64(ends[i]), 100);
+        assert_page(apr_pstrcat(pool, "startIndex=-", ends[i], NULL), 1, 100);
+        assert_page(apr_pstrcat(pool, "count=", ends[i], NULL), 1, 1000);
+        assert_page(apr_pstrcat(pool, "count=-", ends[i], NULL), 1, 0);
+        assert_page(apr_pstrcat(pool, "startIndex=", ends[i], "&count=", ends[i], NULL),
+                    apr_atoi64(ends[i]), 1000);
+    }
+    for (i = 0; i < sizeof(beyond) / sizeof(beyond[0]); i++) {
+        assert_page(apr_pstrcat(pool, "startIndex=", beyond[i], NULL), APR_INT64_MAX, 100);
+        assert_page(apr_pstrcat(pool, "startIndex=-", beyond[i], NULL), 1, 100);
+        assert_page(apr_pstrcat(pool, "count=", beyond[i], NULL), 1, 1000);
+        assert_page(apr_pstrcat(pool, "count=-", beyond[i], NULL), 1, 0);
+    }
+    assert_page("startIndex=000000000000000000000000000007&count=-0", 7, 0);
+}
+
 static void test_default_page_is_capped(void **state)
 {
     static const scim_wire small = {.default_page = 100, .max_page = 10};
@@ -256,8 +284,13 @@ static void test_page_by_cursor(void **state)
 static void test_page_refused(void **state)
 {
     static const char *const queries[] = {
-        "count=abc",  "startIndex=1.5", "count=",   "count=-",       "count=1e3",
-        "count=%201", "count=+1",       "count=1x", "startIndex=--1"};
+        "count=abc",      "startIndex=1.5",  "count=",           "count=-",
+        "count=1e3",      "count=%201",      "count=+1",         "count=1x",
+        "startIndex=--1", "startIndex=",     "startIndex=-",     "startIndex=0x1",
+        "count=1,000",    "count=1_000",     "count=NaN",        "count=Infinity",
+        "count=null",     "count=true",      "startIndex=1%201", "startIndex=1%0A",
+        "count=%D9%A1",   "count=%EF%BC%91", "count=%31%2E%30",  "startIndex=%2D%2D1",
+        "count=%2B1"};
     apr_size_t i;
 
     for (i = 0; i < sizeof(queries) / sizeof(queries[0]); i++) {
@@ -277,6 +310,8 @@ int main(void)
         {"C-141 C-260 C-262 a search request", test_search, NULL, NULL, NULL},
         {"C-261 C-262 search requests refused", test_search_refused, NULL, NULL, NULL},
         {"C-110 C-111 C-116 pages", test_page, NULL, NULL, NULL},
+        {"C-110 C-111 C-116 pages at the ends of numbers", test_page_at_the_ends, NULL, NULL,
+         NULL},
         {"C-124 the largest page holds without count", test_default_page_is_capped, NULL, NULL,
          NULL},
         {"C-135 C-140 pages by cursor", test_page_by_cursor, NULL, NULL, NULL},

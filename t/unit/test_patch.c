@@ -1693,6 +1693,23 @@ static void test_entra(void **state)
     TRACE("User", babs, steps);
 }
 
+/* The store gives them their $ref anew, and then asks what has changed. */
+static void test_references(void **state)
+{
+    json_t *existing = json_of("{'schemas':['" SCIM_URN_USER "','@EU'],'userName':'u',"
+                               "'title':'t','@EU':{'manager':{'value':'m','$ref':'r'}}}");
+    json_t *before = scim_json_adopt(json_deep_copy(existing), pool);
+    json_t *manager;
+    scim_draft draft;
+
+    check_success(
+        run(&draft, "User", existing, "[{'op':'replace','path':'title','value':'u'}]", false),
+        "a change of the title");
+    manager = json_object_get(json_object_get(draft.json, SCIM_URN_ENTERPRISE), "manager");
+    assert_int_equal(json_object_del(manager, "$ref"), 0);
+    check_equal(existing, before, "existing after its draft was changed");
+}
+
 static void test_entra_compliant(void **state)
 {
     static const step steps[] = {
@@ -1927,6 +1944,7 @@ int main(void)
         {"C-173 members know their place in the message", test_member_places, fresh, NULL,
          NULL},
         {"C-171 C-180 C-203 Entra's messages", test_entra, fresh, NULL, NULL},
+        {"a draft has references of its own", test_references, NULL, NULL, NULL},
         {"C-203 Entra's messages with aadOptscim062020", test_entra_compliant, fresh, NULL,
          NULL},
         {"C-174 C-180 C-191 Microsoft's validator", test_validator, fresh, NULL, NULL},

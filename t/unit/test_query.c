@@ -392,6 +392,27 @@ static void test_scan_limit(void **state)
                  NULL);
 }
 
+/* Ten records of 100 KiB are as much to read as many small ones. */
+static void test_scan_limit_of_large(void **state)
+{
+    char *title = apr_palloc(fix.pool, 100 * 1024 + 1);
+    int i;
+
+    memset(title, 'x', 100 * 1024);
+    title[100 * 1024] = '\0';
+    for (i = 0; i < 10; i++) {
+        must_post("User", fmt("{'userName':'large%d','title':'%s'}", i, title));
+    }
+    must_post("User", "{'userName':'small','title':'y'}");
+    set_limit(300);
+    assert_finds("User", "title eq 'nobody'", NULL);
+    assert_finds("User", "title co 'z' or title ew 'w'", NULL);
+    set_limit(250);
+    assert_too_many("User", "title eq 'nobody'");
+    assert_too_many("User", "title co 'z' or title ew 'w'");
+    assert_finds("User", "userName eq 'large3' and title eq 'nobody'", NULL);
+}
+
 /* Faults */
 
 static void test_stop(void **state)
@@ -945,6 +966,7 @@ int main(void)
         {"C-088 elements that have not all of their attributes", test_partial_elements, BOTH},
         {"C-106 what reads too much is refused, and the narrowest index is read",
          test_scan_limit, LMDB},
+        {"C-106 a large record counts as several", test_scan_limit_of_large, LMDB},
         {"an error of the reader ends a query", test_stop, BOTH},
         {"altered bytes are no answer, nor no match", test_damaged, BOTH},
         {"C-061 C-318 a query sees one tenant", test_tenants_apart, BOTH},

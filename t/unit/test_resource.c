@@ -181,7 +181,10 @@ static void test_format(void **state)
     add_bytes(&key, id.bytes, 16);
     expect_key(rows, &key, 0);
     key.len = 0;
-    add_bytes(&key, "i\0\0\0\1" "a@b.de\0\0\3", 14);
+    add_bytes(&key,
+              "i\0\0\0\1"
+              "a@b.de\0\0\3",
+              14);
     add_bytes(&key, id.bytes, 16);
     expect_key(rows, &key, 0);
     key.len = 0;

@@ -314,8 +314,9 @@ static void test_errors(void **state)
     } table[] = {
         {SCIM_KV_BUSY, SCIM_E_UNAVAILABLE},  {SCIM_KV_CONFLICT, SCIM_E_UNAVAILABLE},
         {SCIM_KV_STALE, SCIM_E_UNAVAILABLE}, {SCIM_KV_READONLY, SCIM_E_UNAVAILABLE},
-        {SCIM_KV_FULL, SCIM_E_STORAGE_FULL}, {SCIM_KV_CORRUPT, SCIM_E_INTERNAL},
-        {SCIM_KV_IO, SCIM_E_INTERNAL},       {SCIM_KV_INVALID, SCIM_E_INTERNAL},
+        {SCIM_KV_FULL, SCIM_E_STORAGE_FULL}, {SCIM_KV_DISK_FULL, SCIM_E_STORAGE_FULL},
+        {SCIM_KV_CORRUPT, SCIM_E_INTERNAL},  {SCIM_KV_IO, SCIM_E_INTERNAL},
+        {SCIM_KV_INVALID, SCIM_E_INTERNAL},
     };
     size_t i;
 
@@ -589,10 +590,23 @@ static void new_token(char *token, const char *connection)
                                       fix.now + SCIM_TOKEN_LIFETIME, fix.pool));
 }
 
+static const char base62[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+/* A text with the form and the checksum of a token that begins so. */
+static const char *summed(const char *start)
+{
+    char *token = apr_psprintf(fix.pool, "mscim_%s%0*d", start, 43 - (int)strlen(start), 0);
+    apr_uint32_t crc = crc32_of(token, 49);
+    int i;
+
+    for (i = 54; i >= 49; i--, crc /= 62) {
+        token[i] = base62[crc % 62];
+    }
+    return token;
+}
+
 static void test_token_form(void **state)
 {
-    static const char base62[] =
-        "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     char token[SCIM_TOKEN_LEN + 1], other[SCIM_TOKEN_LEN + 1];
     apr_uint32_t crc;
     int i;
@@ -614,6 +628,12 @@ static void test_token_form(void **state)
         assert_false(scim_token_well_formed(other));
     }
     assert_false(scim_token_well_formed(apr_pstrcat(fix.pool, token, "0", NULL)));
+    /* with a checksum that is right, as anyone can make it */
+    assert_true(scim_token_well_formed(summed("0000")));
+    assert_false(scim_token_well_formed(summed("00-0")));
+    assert_false(scim_token_well_formed(summed("0[00")));
+    assert_false(scim_token_well_formed(summed("@000")));
+    assert_false(scim_token_well_formed(summed("000\xc3")));
     new_token(other, "entra");
     assert_string_not_equal(token, other);
 }

@@ -2,7 +2,12 @@
 /*
  * Rotation of tokens: the next one, and what becomes of those before it; and
  * the endpoints that they are used at.
+ *
+ * "test_token.t --early STORE TENANT" tests nothing, but makes and prints a token
+ * that will be valid tomorrow, which no command of scimctl does.
  */
+#include <stdio.h>
+
 #include "scim/endpoints.h"
 
 #include "store_model.h"
@@ -245,7 +250,26 @@ static void test_endpoints(void **state)
                 NULL);
 }
 
-int main(void)
+static int print_early(const char *url, const char *tenant)
+{
+    scim_store_options options = {.kv = {.create = false}};
+    apr_time_t tomorrow = apr_time_now() + apr_time_from_sec(24 * 60 * 60);
+    char token[SCIM_TOKEN_LEN + 1];
+    apr_pool_t *pool = make_pool();
+    scim_store *store;
+
+    if (scim_registry_make(&options.registry, pool) ||
+        scim_store_open(&store, url, &options, pool) ||
+        scim_token_create(token, store, tenant, "early", SCIM_SCOPE_READ | SCIM_SCOPE_WRITE,
+                          tomorrow, 0, pool)) {
+        return 1;
+    }
+    puts(token);
+    apr_pool_destroy(pool);
+    return 0;
+}
+
+int main(int argc, char **argv)
 {
     static const store_test table[] = {
         {"C-314 a rotation makes the next token and leaves the others", test_rotate, BOTH},
@@ -260,6 +284,9 @@ int main(void)
     struct CMUnitTest tests[2 * COUNT(table)];
 
     make_registry();
+    if (argc == 4 && !strcmp(argv[1], "--early")) {
+        return print_early(argv[2], argv[3]);
+    }
     on_engines(tests, table, COUNT(table));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

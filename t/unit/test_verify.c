@@ -499,6 +499,19 @@ static void member_cut(void)
     write_row(ids_key('m', &world.staff, &world.alice), "x", 1, true);
 }
 
+static void member_text_cut(void)
+{
+    write_row(ids_key('m', &world.staff, &world.alice), "\xff\xff\x00\x05xy", 6, true);
+}
+
+static void member_display_spoilt(void)
+{
+    unsigned char value[] = {0, 0, 'x', 0xff};
+
+    put_big_endian(value, number_of("stype/User"), 2);
+    write_row(ids_key('m', &world.staff, &world.alice), value, sizeof(value), true);
+}
+
 static void member_type_wrong(void)
 {
     unsigned char number[2];
@@ -794,6 +807,9 @@ static const struct {
      "member_of acme staff: the group does not have this member\n"},
     {"a member is altered", member_altered, "member acme alice: " WAS_ALTERED},
     {"a member is cut", member_cut, "member acme alice: " NOT_READ},
+    {"the text of a member is cut", member_text_cut, "member acme alice: " NOT_READ},
+    {"the display of a member is no text", member_display_spoilt,
+     "member acme alice: " NOT_READ},
     {"a member of another type", member_type_wrong,
      "member acme User alice: the member is of another type than it is marked with\n"},
     {"a member that is marked unknown", member_type_none,

@@ -8,7 +8,7 @@ use warnings;
 use Exporter qw(import);
 use Scim::Httpd;
 
-our @EXPORT = qw(user group ops made changed endpoint tenant_endpoints);
+our @EXPORT = qw(user group ops made changed answer endpoint tenant_endpoints);
 
 # user('bjensen', title => 'Guide')
 sub user
@@ -52,6 +52,21 @@ sub changed
     my $response = $server->patch($path, ops(@operations));
     die "PATCH $path: " . $response->status . ' ' . $response->content . "\n" if $response->status !~ /^20[04]$/;
     return $response->json // $server->get($path)->json;
+}
+
+# An answer, its status, headers and body, with what differs from one time to
+# the next taken out: the id that was asked about, and those of what was asked.
+sub answer
+{
+    my ($r, $id, @own) = @_;
+    my %headers = map { $_ => $r->header($_) } grep { !/^(?:date|keep-alive)$/ } keys %{ $r->headers };
+    my $text = join "\n", $r->status, map({ "$_: $headers{$_}" } sort keys %headers), '', $r->content;
+    $text =~ s/\Q$id\E/ID/g;
+    $text =~ s/\Q$_\E/OWN/g for @own;
+    $text =~ s/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z/TIME/g;
+    $text =~ s/W\/\\?"[^"\\]*\\?"/VERSION/g;
+    $text =~ s/^(last-modified: ).*/$1TIME/mg;
+    return $text;
 }
 
 # The section of a further endpoint, to stand in "conf" beside the one that

@@ -43,7 +43,9 @@ and one that forgets it fails.
     store      directory of a store that is there already, with the token in
                "token"; nothing is made in it
     children   number of child processes (2; prefork 40)
+    threads    threads of each (40), but for prefork
     valgrind   true: one process, under valgrind; it cannot be restarted
+    fault      a Scim::Fault: calls that shall fail in its store
     start      false: everything is prepared, start() is called later
 
 DocumentRoot holds hello.txt, and below the endpoint's path on-disk.txt beside
@@ -54,7 +56,7 @@ an .htaccess that is 500 for whoever looks at the disk there.
     $s->request($method, $path, $body, %headers)
     $s->get($path, %headers)   $s->delete($path, %headers)
     $s->post($path, $body, %headers)   put, patch
-    $s->raw($bytes)
+    $s->raw($bytes)   $s->raw_kept($bytes)
 
 $path is below the endpoint ("/Users/1?attributes=userName"); a full URL, such
 as a Location header or $s->url('/hello.txt'), is taken as it is.  A body that
@@ -62,7 +64,7 @@ is a reference is sent as JSON; a string is sent as these bytes.  The token and
 Content-Type: application/scim+json are sent unless %headers has others; a
 header with the value undef is not sent.  Requests share one connection that is
 kept alive.  raw sends exactly these bytes over a connection of its own and
-reads one answer.
+reads one answer; raw_kept does so over one that is kept for the next.
 
 All return a Scim::Httpd::Response: status, reason, headers (names in lower
 case), header($name), content (bytes), json (decoded, or undef).  A request
@@ -252,8 +254,9 @@ sub _mpm_conf
         return "StartServers $children\nMinSpareServers 1\nMaxSpareServers $limit\n"
             . "ServerLimit $limit\nMaxRequestWorkers $limit\n";
     }
-    my $workers = 40 * $children;
-    return "StartServers $children\nServerLimit $children\nThreadsPerChild 40\nThreadLimit 40\n"
+    my $threads = $self->{threads};
+    my $workers = $threads * $children;
+    return "StartServers $children\nServerLimit $children\nThreadLimit $threads\nThreadsPerChild $threads\n"
         . "MaxRequestWorkers $workers\nMinSpareThreads 1\nMaxSpareThreads $workers\n";
 }
 
@@ -384,7 +387,9 @@ sub _prepare
         files => $arg{files} || {},
         tenant => $arg{tenant} // 'default',
         children => $arg{children} || ($mpm eq 'prefork' ? 40 : 2),
+        threads => $arg{threads} || 40,
         valgrind => $arg{valgrind},
+        fault => $arg{fault},
         port => _free_port(),
         expected => [],
         allowed => [],
@@ -416,6 +421,7 @@ sub _exec_httpd
         $ENV{UBSAN_OPTIONS} = "print_stacktrace=1:log_path=$dir/san/ubsan";
         $ENV{TSAN_OPTIONS} = "log_path=$dir/san/tsan";
     }
+    $self->{fault}->enter($self->{store}) if $self->{fault};
     # When it stops, httpd signals its whole process group: give it one.
     POSIX::setsid();
     open STDIN, '<', '/dev/null';
@@ -767,6 +773,30 @@ sub raw
     return Scim::Httpd::Response->new(status => 599, content => "no whole answer, but: $received");
 }
 
+# Small requests only: all is sent before the answer is read.
+sub raw_kept
+{
+    my ($self, $bytes) = @_;
+    local $SIG{PIPE} = 'IGNORE';
+    # A connection that was kept may have been closed meanwhile: one more try.
+    for my $kept ($self->{kept}, undef) {
+        my $socket = $kept || IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $self->{port}, Timeout => 10) or last;
+        delete $self->{kept};
+        syswrite $socket, $bytes;
+        my $received = '';
+        while (1) {
+            my $n = sysread $socket, $received, 1 << 16, length $received;
+            my $response = Scim::Httpd::Response->parse($received, !$n, $bytes =~ /^HEAD /);
+            if ($response && $response->status) {
+                $self->{kept} = $socket if $n && ($response->header('connection') // '') !~ /close/i;
+                return $response;
+            }
+            last if !$n;
+        }
+    }
+    return Scim::Httpd::Response->new(status => 599, content => 'no answer');
+}
+
 # --- logs --------------------------------------------------------------------
 
 sub _lines
@@ -832,7 +862,7 @@ sub _is_bad
     my ($line) = @_;
     return 0 if $line eq '';
     return $line !~ /^\[/
-        || $line =~ /\[\w*:(?:warn|error|crit|alert|emerg)\]/
+        || $line =~ /^\[[^\]]+\] \[\w*:(?:warn|error|crit|alert|emerg)\]/
         || $line =~ /exit signal|[Aa]ssertion|Sanitizer|runtime error:/;
 }
 

@@ -1,0 +1,556 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * scimctl backup, restore, compact: the store as a whole, out of one place and
+ * into another.  Whatever happens on the way, at each moment there is the whole old
+ * one or the whole new one under its name.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <apr_file_info.h>
+#include <apr_strings.h>
+
+#include "scim/backup.h"
+
+#include "ctl.h"
+
+static bool is_standard(const ctl *c)
+{
+    return !strcmp(c->operand, "-");
+}
+
+/*
+ * Writing a backup
+ */
+
+typedef struct output {
+    int fd;
+    const char *path; /* NULL: stdout */
+    char *temporary;
+} output;
+
+/* For the handler of signals; a backup that is broken off leaves nothing. */
+static char *volatile unfinished;
+
+static void remove_unfinished(int signal_number)
+{
+    if (unfinished) {
+        unlink(unfinished);
+    }
+    signal(signal_number, SIG_DFL);
+    raise(signal_number);
+}
+
+static const int endings[] = {SIGINT, SIGTERM, SIGHUP, SIGXFSZ};
+
+/* mkostemp makes a file of mode 0600 that was not there before, so no one else
+ * has it open, and none is written through a link.  No signal comes between its
+ * name and the handler that removes it. */
+static int make_temporary(char *name)
+{
+    sigset_t those, before;
+    size_t i;
+    int fd;
+
+    sigemptyset(&those);
+    for (i = 0; i < sizeof(endings) / sizeof(endings[0]); i++) {
+        sigaddset(&those, endings[i]);
+    }
+    sigprocmask(SIG_BLOCK, &those, &before);
+    fd = mkostemp(name, O_CLOEXEC);
+    if (fd >= 0) {
+        unfinished = name;
+        for (i = 0; i < sizeof(endings) / sizeof(endings[0]); i++) {
+            signal(endings[i], remove_unfinished);
+        }
+    }
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    return fd;
+}
+
+static ctl_exit cannot_write(const char *path, int err)
+{
+    ctl_complain("cannot write %s: %s%s", path, strerror(err),
+                 err == EACCES || err == EPERM
+                     ? "; scimctl writes as the owner of the store: name a directory of that "
+                       "user, or let the shell write (scimctl backup - > FILE)"
+                     : "");
+    return CTL_FAILED;
+}
+
+static ctl_exit open_standard(output *out)
+{
+    if (isatty(STDOUT_FILENO)) {
+        ctl_complain("a backup is not for a terminal: scimctl backup - > FILE");
+        return CTL_USAGE;
+    }
+    out->fd = STDOUT_FILENO;
+    return CTL_OK;
+}
+
+static ctl_exit open_output(output *out, const ctl *c)
+{
+    struct stat info;
+
+    *out = (output){.fd = -1};
+    if (is_standard(c)) {
+        return open_standard(out);
+    }
+    out->path = c->operand;
+    if (!stat(out->path, &info) && !S_ISREG(info.st_mode)) {
+        ctl_complain("%s is there already and no plain file", out->path);
+        return CTL_REFUSED;
+    }
+    out->temporary = apr_pstrcat(c->pool, out->path, ".XXXXXX", NULL);
+    out->fd = make_temporary(out->temporary);
+    return out->fd < 0 ? cannot_write(out->path, errno) : CTL_OK;
+}
+
+static int write_output(const void *data, apr_size_t len, void *baton)
+{
+    const output *out = baton;
+    const char *at = data;
+
+    while (len) {
+        ssize_t n = write(out->fd, at, len);
+
+        if (n < 0 && errno != EINTR) {
+            return errno;
+        }
+        at += n > 0 ? n : 0;
+        len -= n > 0 ? (apr_size_t)n : 0;
+    }
+    return 0;
+}
+
+static int sync_parent(const char *path, apr_pool_t *pool)
+{
+    const char *slash = strrchr(path, '/');
+    const char *parent = !slash ? "."
+                         : slash == path
+                             ? "/"
+                             : apr_pstrmemdup(pool, path, (apr_size_t)(slash - path));
+    int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int err = fd < 0 || fsync(fd) ? errno : 0;
+
+    if (fd >= 0) {
+        close(fd);
+    }
+    return err;
+}
+
+/* Under its name once all of it is on the disk. */
+static ctl_exit finish_output(const output *out, apr_pool_t *pool)
+{
+    int err;
+
+    if (!out->path) {
+        return CTL_OK;
+    }
+    err = fsync(out->fd) || close(out->fd) || rename(out->temporary, out->path) ? errno : 0;
+    if (!err) {
+        unfinished = NULL;
+        err = sync_parent(out->path, pool);
+    }
+    return err ? cannot_write(out->path, err) : CTL_OK;
+}
+
+static void drop_output(const output *out)
+{
+    if (unfinished) {
+        unlink(unfinished);
+        unfinished = NULL;
+    }
+}
+
+/* Where the bytes go to stdout, what is said of them goes to stderr. */
+static void tell_backup(const ctl *c, const scim_backup *sum)
+{
+    FILE *to = is_standard(c) ? stderr : stdout;
+    char *text;
+
+    if (c->json) {
+        json_t *json =
+            json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:o}", "store", c->url, "file",
+                      c->operand, "instance", sum->instance, "entries", (json_int_t)sum->rows,
+                      "bytes", (json_int_t)sum->bytes, "grown", (json_int_t)sum->grown, "made",
+                      ctl_json_time(sum->made));
+
+        text = json_dumps(json, JSON_INDENT(2));
+        fprintf(to, "%s\n", text);
+        free(text);
+        json_decref(json);
+        return;
+    }
+    fprintf(to, "%" APR_UINT64_T_FMT " entries are copied, %s.\n", sum->rows,
+            ctl_show_size(sum->bytes, c->pool));
+    if (sum->grown) {
+        fprintf(to, "Meanwhile the store grew by %s for what was changed.\n",
+                ctl_show_size(sum->grown, c->pool));
+    }
+}
+
+typedef struct progress {
+    ctl_progress shown;
+    apr_uint64_t total;
+} progress;
+
+static void show(apr_uint64_t done, void *baton)
+{
+    progress *p = baton;
+
+    ctl_show_progress(&p->shown, done, p->total);
+}
+
+static apr_uint64_t entries_of(scim_kv *kv)
+{
+    scim_kv_stat stat;
+
+    return scim_kv_statistics(kv, &stat) == SCIM_KV_OK ? stat.entries : 0;
+}
+
+ctl_exit ctl_backup(ctl *c)
+{
+    progress p = {.shown = {-1}, .total = entries_of(scim_store_kv(c->store))};
+    scim_backup_watcher watcher = {show, &p};
+    scim_backup_sink sink = {.write = write_output};
+    const scim_error *err;
+    scim_backup sum;
+    output out;
+    ctl_exit code = open_output(&out, c);
+
+    if (code != CTL_OK) {
+        return code;
+    }
+    sink.baton = &out;
+    err = scim_backup_write(&sum, c->store, &sink, 0, &watcher, c->pool);
+    ctl_wipe_progress(&p.shown);
+    code = err ? ctl_failed(err) : finish_output(&out, c->pool);
+    if (code == CTL_OK) {
+        tell_backup(c, &sum);
+    } else {
+        drop_output(&out);
+    }
+    return code;
+}
+
+/*
+ * Making a store anew
+ */
+
+ctl_exit ctl_open_input(ctl *c)
+{
+    if (!is_standard(c)) {
+        c->input = open(c->operand, O_RDONLY | O_CLOEXEC);
+    } else if (c->options[CTL_SALVAGE]) {
+        ctl_complain("--salvage reads here and there in the file: name it");
+        return CTL_USAGE;
+    } else if (isatty(STDIN_FILENO)) {
+        ctl_complain("a backup does not come from a terminal: scimctl restore - < FILE");
+        return CTL_USAGE;
+    } else {
+        c->input = STDIN_FILENO;
+    }
+    if (c->input < 0) {
+        ctl_complain("cannot open %s: %s", c->operand, strerror(errno));
+        return errno == ENOENT ? CTL_NOT_FOUND : CTL_FAILED;
+    }
+    return CTL_OK;
+}
+
+static int read_input(void *data, apr_size_t *len, void *baton)
+{
+    const ctl *c = baton;
+    ssize_t n;
+
+    do {
+        n = read(c->input, data, *len);
+    } while (n < 0 && errno == EINTR);
+    *len = n > 0 ? (apr_size_t)n : 0;
+    return n < 0 ? errno : 0;
+}
+
+/* The store in the making, beside the one that nobody else may have open now. */
+typedef struct making {
+    scim_kv_claim *claim;
+    const char *url;
+    scim_kv *kv;
+} making;
+
+static ctl_exit cannot_make(scim_kv_rc rc, const char *why)
+{
+    ctl_complain("%s", why);
+    return rc == SCIM_KV_BUSY ? CTL_REFUSED : CTL_NO_STORE;
+}
+
+static ctl_exit begin_making(making *m, ctl *c)
+{
+    scim_kv_options options = {.create = true};
+    const char *why = "the store cannot be replaced";
+    scim_kv_rc rc = scim_kv_claim_store(&m->claim, c->url, &why, c->pool);
+
+    if (rc == SCIM_KV_OK) {
+        rc = scim_kv_claim_place(m->claim, &m->url, &why);
+    }
+    if (rc == SCIM_KV_OK) {
+        options.claim = m->claim;
+        rc = scim_kv_open(&m->kv, m->url, &options, &why, c->pool);
+    }
+    return rc == SCIM_KV_OK ? CTL_OK : cannot_make(rc, why);
+}
+
+/* kept may be NULL: the old one is not wanted. */
+static ctl_exit finish_making(making *m, const char **kept)
+{
+    const char *why;
+    scim_kv_rc rc = scim_kv_claim_replace(m->claim, kept, &why);
+
+    if (rc != SCIM_KV_OK) {
+        ctl_complain("%s", why);
+        return CTL_FAILED;
+    }
+    scim_kv_claim_end(m->claim);
+    return CTL_OK;
+}
+
+/* Whether what was made is whole, as far as scimctl can know. */
+static ctl_exit check_made(ctl *c, apr_uint64_t *findings)
+{
+    ctl_exit code = ctl_verify_store(c, false, findings);
+
+    if (code != CTL_OK || !*findings) {
+        return code;
+    }
+    ctl_complain("verify finds %" APR_UINT64_T_FMT " thing%s wrong in what was restored%s",
+                 *findings, *findings == 1 ? "" : "s",
+                 c->options[CTL_FORCE] || c->options[CTL_SALVAGE]
+                     ? ""
+                     : ": the store stays as it was; --force takes it all the same");
+    return c->options[CTL_FORCE] || c->options[CTL_SALVAGE] ? CTL_OK : CTL_FAILED;
+}
+
+/* Restoring */
+
+static apr_uint64_t size_of_input(const ctl *c)
+{
+    struct stat info;
+
+    return !fstat(c->input, &info) && S_ISREG(info.st_mode) ? (apr_uint64_t)info.st_size : 0;
+}
+
+static const scim_error *fill_from_backup(ctl *c, making *m, scim_backup *sum)
+{
+    progress p = {.shown = {-1}, .total = size_of_input(c)};
+    scim_backup_watcher watcher = {show, &p};
+    scim_backup_source source = {read_input, c};
+    const scim_error *err = scim_backup_read(sum, m->kv, &source, &watcher, c->pool);
+
+    ctl_wipe_progress(&p.shown);
+    return err;
+}
+
+static void tell_kept(const char *kept)
+{
+    if (kept) {
+        printf("The store that was there is %s now; remove it when nobody needs it.\n", kept);
+    }
+}
+
+static void tell_restored(const ctl *c, const scim_backup *sum, const char *kept)
+{
+    if (c->json) {
+        ctl_print_json(json_pack("{s:s, s:s, s:I, s:I, s:o, s:s?}", "store", c->url, "instance",
+                                 sum->instance, "entries", (json_int_t)sum->rows, "bytes",
+                                 (json_int_t)sum->bytes, "made", ctl_json_time(sum->made),
+                                 "kept", kept));
+        return;
+    }
+    printf("%" APR_UINT64_T_FMT " entries of %s are restored, and whole.\n", sum->rows,
+           ctl_show_time(sum->made, c->pool));
+    tell_kept(kept);
+}
+
+static ctl_exit restore(ctl *c)
+{
+    apr_uint64_t findings = 0;
+    const char *kept = NULL;
+    const scim_error *err;
+    scim_backup sum;
+    making m;
+    ctl_exit code = begin_making(&m, c);
+
+    if (code != CTL_OK) {
+        return code;
+    }
+    err = fill_from_backup(c, &m, &sum);
+    if (err) {
+        return ctl_failed(err);
+    }
+    scim_kv_close(m.kv);
+    code = ctl_open_store(c, m.url, m.claim, true);
+    if (code == CTL_OK) {
+        code = check_made(c, &findings);
+        scim_store_close(c->store);
+    }
+    if (code == CTL_OK) {
+        code = finish_making(&m, &kept);
+    }
+    if (code == CTL_OK) {
+        ctl_audit(c, "store.restore", NULL, NULL, NULL);
+        tell_restored(c, &sum, kept);
+    }
+    return code;
+}
+
+/* Salvaging */
+
+static void tell_loss(const scim_finding *finding, void *baton)
+{
+    if (baton) {
+        json_array_append_new(baton, ctl_json_finding(finding));
+    } else {
+        ctl_print_finding(finding);
+    }
+}
+
+static void tell_salvaged(const ctl *c, const scim_salvage *sum, json_t *losses,
+                          const char *kept)
+{
+    if (c->json) {
+        ctl_print_json(json_pack("{s:s, s:I, s:I, s:I, s:s?, s:O}", "store", c->url, "kept",
+                                 (json_int_t)sum->rows, "made", (json_int_t)sum->made, "lost",
+                                 (json_int_t)sum->lost, "old", kept, "losses", losses));
+        return;
+    }
+    printf("%" APR_UINT64_T_FMT " entries are kept as they were, %" APR_UINT64_T_FMT
+           " are made anew from them; %" APR_UINT64_T_FMT " thing%s told of.\n",
+           sum->rows, sum->made, sum->lost, sum->lost == 1 ? " is" : "s are");
+    tell_kept(kept);
+}
+
+static ctl_exit fill_from_ruins(ctl *c, making *m, scim_salvage *sum,
+                                const scim_verify_watcher *watcher)
+{
+    const scim_registry *registry;
+    const scim_error *err = scim_registry_make(&registry, c->pool);
+    ctl_exit code;
+
+    if (!err) {
+        err = scim_salvage_begin(sum, m->kv, c->input, registry, watcher, apr_time_now(),
+                                 c->pool);
+    }
+    if (err) {
+        return ctl_failed(err);
+    }
+    scim_kv_close(m->kv);
+    code = ctl_open_store(c, m->url, m->claim, false);
+    if (code == CTL_OK) {
+        err = scim_salvage_end(sum, c->store, c->input, watcher, apr_time_now(), c->pool);
+        code = err ? ctl_failed(err) : CTL_OK;
+    }
+    return code;
+}
+
+static ctl_exit salvage_with(ctl *c, json_t *losses)
+{
+    scim_verify_watcher watcher = {.found = tell_loss, .baton = losses};
+    apr_uint64_t findings = 0;
+    const char *kept = NULL;
+    scim_salvage sum;
+    making m;
+    ctl_exit code = begin_making(&m, c);
+
+    if (code == CTL_OK) {
+        code = fill_from_ruins(c, &m, &sum, &watcher);
+    }
+    if (code == CTL_OK) {
+        code = check_made(c, &findings);
+        scim_store_close(c->store);
+    }
+    if (code == CTL_OK) {
+        code = finish_making(&m, &kept);
+    }
+    if (code == CTL_OK) {
+        ctl_audit(c, "store.salvage", NULL, NULL, NULL);
+        tell_salvaged(c, &sum, losses, kept);
+        code = sum.lost || findings ? CTL_FAILED : CTL_OK;
+    }
+    return code;
+}
+
+ctl_exit ctl_restore(ctl *c)
+{
+    json_t *losses = c->json ? json_array() : NULL;
+    ctl_exit code = c->options[CTL_SALVAGE] ? salvage_with(c, losses) : restore(c);
+
+    json_decref(losses);
+    return code;
+}
+
+/*
+ * Compacting
+ */
+
+static ctl_exit tell_compacted(const ctl *c, apr_uint64_t before, apr_uint64_t after)
+{
+    if (c->json) {
+        ctl_print_json(json_pack("{s:s, s:I, s:I}", "store", c->url, "before",
+                                 (json_int_t)before, "after", (json_int_t)after));
+    } else {
+        printf("The store's file has %s, before %s.\n", ctl_show_size(after, c->pool),
+               ctl_show_size(before, c->pool));
+    }
+    return CTL_OK;
+}
+
+static apr_uint64_t extent_of(scim_kv *kv)
+{
+    scim_kv_stat stat;
+
+    return scim_kv_statistics(kv, &stat) == SCIM_KV_OK ? stat.extent : 0;
+}
+
+static ctl_exit copy_store(ctl *c, making *m, apr_uint64_t *before, apr_uint64_t *after)
+{
+    scim_kv_options options = {.claim = m->claim, .read_only = true};
+    progress p = {.shown = {-1}};
+    scim_backup_watcher watcher = {show, &p};
+    const char *why = "";
+    const scim_error *err;
+    scim_backup sum;
+    scim_kv *old;
+
+    if (scim_kv_open(&old, c->url, &options, &why, c->pool) != SCIM_KV_OK) {
+        ctl_complain("%s", why);
+        return CTL_NO_STORE;
+    }
+    p.total = entries_of(old);
+    *before = extent_of(old);
+    err = scim_backup_copy(&sum, m->kv, old, &watcher, c->pool);
+    ctl_wipe_progress(&p.shown);
+    *after = extent_of(m->kv);
+    scim_kv_close(old);
+    scim_kv_close(m->kv);
+    return err ? ctl_failed(err) : CTL_OK;
+}
+
+ctl_exit ctl_compact(ctl *c)
+{
+    apr_uint64_t before = 0, after = 0;
+    making m;
+    ctl_exit code = begin_making(&m, c);
+
+    if (code == CTL_OK) {
+        code = copy_store(c, &m, &before, &after);
+    }
+    if (code == CTL_OK) {
+        code = finish_making(&m, NULL);
+    }
+    return code == CTL_OK ? tell_compacted(c, before, after) : code;
+}
