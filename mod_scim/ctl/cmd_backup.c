@@ -344,6 +344,15 @@ static apr_uint64_t size_of_input(const ctl *c)
     return !fstat(c->input, &info) && S_ISREG(info.st_mode) ? (apr_uint64_t)info.st_size : 0;
 }
 
+/* The open store that was made takes the other's place, if nothing speaks against it. */
+static ctl_exit take_made(ctl *c, making *m, apr_uint64_t *findings, const char **kept)
+{
+    ctl_exit code = check_made(c, findings);
+
+    scim_store_close(c->store);
+    return code == CTL_OK ? finish_making(m, kept) : code;
+}
+
 static const scim_error *fill_from_backup(ctl *c, making *m, scim_backup *sum)
 {
     progress p = {.shown = {-1}, .total = size_of_input(c)};
@@ -395,11 +404,7 @@ static ctl_exit restore(ctl *c)
     scim_kv_close(m.kv);
     code = ctl_open_store(c, m.url, m.claim, true);
     if (code == CTL_OK) {
-        code = check_made(c, &findings);
-        scim_store_close(c->store);
-    }
-    if (code == CTL_OK) {
-        code = finish_making(&m, &kept);
+        code = take_made(c, &m, &findings, &kept);
     }
     if (code == CTL_OK) {
         ctl_audit(c, "store.restore", NULL, NULL, NULL);
@@ -470,11 +475,7 @@ static ctl_exit salvage_with(ctl *c, json_t *losses)
         code = fill_from_ruins(c, &m, &sum, &watcher);
     }
     if (code == CTL_OK) {
-        code = check_made(c, &findings);
-        scim_store_close(c->store);
-    }
-    if (code == CTL_OK) {
-        code = finish_making(&m, &kept);
+        code = take_made(c, &m, &findings, &kept);
     }
     if (code == CTL_OK) {
         ctl_audit(c, "store.salvage", NULL, NULL, NULL);

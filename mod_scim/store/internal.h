@@ -79,6 +79,11 @@ bool store_sealed(scim_slice key, scim_slice value);
 /* Reads a sealed value: NOTFOUND, CORRUPT where the seal is broken, or shorter
  * than min bytes behind it; *rest is what stands behind the seal. */
 scim_kv_rc store_get(scim_kv_txn *txn, const scim_key *key, apr_size_t min, scim_slice *rest);
+/* Seals data, of at most STORE_SMALL bytes, and puts it where nothing is. */
+#define STORE_SMALL 64
+scim_kv_rc store_put_new(scim_kv_txn *txn, const scim_key *key, const void *data,
+                         apr_size_t len);
+void store_system_key(scim_key *key, const char *name);
 
 /* The first thing that every update does: another generation of the module
  * may have changed the format meanwhile. */

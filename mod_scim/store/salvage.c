@@ -207,34 +207,18 @@ static bool is_known(const beginning *b, const scim_key *key)
     return apr_hash_get(b->known, key->bytes, (apr_ssize_t)key->len) != NULL;
 }
 
-static void system_key(scim_key *key, const char *name)
-{
-    scim_key_begin(key, SCIM_TABLE_SYSTEM);
-    scim_key_bytes(key, name, strlen(name));
-}
-
-static scim_kv_rc put_sealed(scim_kv_txn *txn, const scim_key *key, const void *data,
-                             apr_size_t len)
-{
-    unsigned char value[STORE_SEAL + 64];
-
-    memcpy(value + STORE_SEAL, data, len);
-    store_seal(scim_key_slice(key), value, STORE_SEAL + len);
-    return scim_kv_put(txn, scim_key_slice(key), (scim_slice){value, STORE_SEAL + len}, true);
-}
-
 /* A row of the system table that is not there, made from what it should be. */
 static scim_kv_rc put_missing(beginning *b, scim_kv_txn *txn, const char *name,
                               const void *data, apr_size_t len, const char *what)
 {
     scim_key key;
 
-    system_key(&key, name);
+    store_system_key(&key, name);
     if (is_known(b, &key)) {
         return SCIM_KV_OK;
     }
     tell_named(&b->t, "system", name, what);
-    return put_sealed(txn, &key, data, len);
+    return store_put_new(txn, &key, data, len);
 }
 
 static scim_kv_rc put_identity(beginning *b, scim_kv_txn *txn)
@@ -326,7 +310,7 @@ static scim_kv_rc put_tenants(beginning *b, scim_kv_txn *txn)
             rc = put_tenant(b, txn, *number, apr_hash_this_val(i));
         }
     }
-    system_key(&key, "tenants");
+    store_system_key(&key, "tenants");
     if (rc == SCIM_KV_OK && (scim_kv_get(txn, scim_key_slice(&key), &value) != SCIM_KV_OK ||
                              scim_kv_counter(value) < (apr_int64_t)b->highest ||
                              scim_kv_counter(value) > APR_UINT32_MAX)) {
@@ -640,7 +624,7 @@ static scim_kv_rc put_index(mending *m, const index_row *index, const unsigned c
     scim_key_bytes(&key, index->key.data, index->key.len);
     m->e->t.out->made++;
     if (unique) {
-        return put_sealed(m->txn, &key, id, ID_LEN);
+        return store_put_new(m->txn, &key, id, ID_LEN);
     }
     scim_key_bytes(&key, id, ID_LEN);
     return scim_kv_put(m->txn, scim_key_slice(&key), (scim_slice){"", 0}, false);

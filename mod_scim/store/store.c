@@ -29,20 +29,20 @@ static const struct {
     {"Group", "externalId", INDEX_ORDERED, false},
 };
 
-static void system_key(scim_key *key, const char *name)
+void store_system_key(scim_key *key, const char *name)
 {
     scim_key_begin(key, SCIM_TABLE_SYSTEM);
     scim_key_bytes(key, name, strlen(name));
 }
 
-static scim_kv_rc put_sealed(scim_kv_txn *txn, const scim_key *key, const void *data,
-                             apr_size_t len)
+scim_kv_rc store_put_new(scim_kv_txn *txn, const scim_key *key, const void *data,
+                         apr_size_t len)
 {
-    unsigned char value[STORE_SEAL + 64];
+    unsigned char value[STORE_SEAL + STORE_SMALL];
 
     memcpy(value + STORE_SEAL, data, len);
     store_seal(scim_key_slice(key), value, STORE_SEAL + len);
-    return scim_kv_put(txn, scim_key_slice(key), (scim_slice){value, STORE_SEAL + len}, false);
+    return scim_kv_put(txn, scim_key_slice(key), (scim_slice){value, STORE_SEAL + len}, true);
 }
 
 const scim_error *scim_store_error(apr_pool_t *result_pool, scim_kv_rc rc, const char *what)
@@ -179,13 +179,13 @@ static void make_defs(scim_store *store, apr_pool_t *pool)
 static void number_key(scim_key *key, const scim_store *store, int i)
 {
     if (i < store->types_count) {
-        system_key(key, "type/");
+        store_system_key(key, "type/");
         scim_key_bytes(key, store->types[i].type->name, strlen(store->types[i].type->name));
     } else {
         const index_def *def = &store->indexes[i - store->types_count];
         static const char *const kinds[] = {"index/u/", "index/i/", "index/f/"};
 
-        system_key(key, kinds[def->kind]);
+        store_system_key(key, kinds[def->kind]);
         scim_key_bytes(key, def->type->name, strlen(def->type->name));
         scim_key_bytes(key, "/", 1);
         scim_key_bytes(key, def->name, strlen(def->name));
@@ -211,7 +211,7 @@ static scim_kv_rc highest_number(scim_kv_txn *txn, const char *prefix, apr_uint1
     scim_kv_rc rc;
 
     *out = 0;
-    system_key(&from, prefix);
+    store_system_key(&from, prefix);
     for (rc = scim_kv_seek(cursor, scim_key_slice(&from), &key, &value);
          rc == SCIM_KV_OK && scim_key_has_prefix(key, &from, NULL);
          rc = scim_kv_next(cursor, &key, &value)) {
@@ -256,7 +256,7 @@ static scim_kv_rc read_numbers(scim_kv_txn *txn, void *baton)
                 return rc;
             }
             store_put_u16(bytes, ++number);
-            rc = put_sealed(txn, &key, bytes, sizeof(bytes));
+            rc = store_put_new(txn, &key, bytes, sizeof(bytes));
             if (rc != SCIM_KV_OK) {
                 return rc;
             }
@@ -274,7 +274,7 @@ static scim_kv_rc read_format(scim_kv_txn *txn, apr_uint32_t *format)
     scim_slice rest;
     scim_kv_rc rc;
 
-    system_key(&key, "format");
+    store_system_key(&key, "format");
     rc = store_get(txn, &key, 4, &rest);
     if (rc == SCIM_KV_OK) {
         *format = store_get_u32(rest.data);
@@ -319,7 +319,7 @@ static scim_kv_rc check_identity(scim_kv_txn *txn, opening *o)
     if (rc != SCIM_KV_OK || o->format != SCIM_STORE_FORMAT) {
         return rc == SCIM_KV_OK ? SCIM_KV_REFUSED : rc;
     }
-    system_key(&key, "unicode");
+    store_system_key(&key, "unicode");
     rc = store_get(txn, &key, 1, &rest);
     if (rc != SCIM_KV_OK) {
         return rc;
@@ -339,19 +339,19 @@ static scim_kv_rc write_new(scim_kv_txn *txn)
         return SCIM_KV_IO;
     }
     store_put_u32(format, SCIM_STORE_FORMAT);
-    system_key(&key, "format");
-    rc = put_sealed(txn, &key, format, sizeof(format));
+    store_system_key(&key, "format");
+    rc = store_put_new(txn, &key, format, sizeof(format));
     if (rc == SCIM_KV_OK) {
-        system_key(&key, "unicode");
-        rc = put_sealed(txn, &key, unicode, strlen(unicode));
+        store_system_key(&key, "unicode");
+        rc = store_put_new(txn, &key, unicode, strlen(unicode));
     }
     if (rc == SCIM_KV_OK) {
-        system_key(&key, "instance");
-        rc = put_sealed(txn, &key, random, 16);
+        store_system_key(&key, "instance");
+        rc = store_put_new(txn, &key, random, 16);
     }
     if (rc == SCIM_KV_OK) {
-        system_key(&key, "cursor");
-        rc = put_sealed(txn, &key, random + 16, CURSOR_KEY_LEN);
+        store_system_key(&key, "cursor");
+        rc = store_put_new(txn, &key, random + 16, CURSOR_KEY_LEN);
     }
     return rc;
 }
@@ -363,7 +363,7 @@ static scim_kv_rc read_known(scim_kv_txn *txn, scim_store *store)
     scim_key key;
     scim_kv_rc rc;
 
-    system_key(&key, "cursor");
+    store_system_key(&key, "cursor");
     rc = store_get(txn, &key, CURSOR_KEY_LEN, &rest);
     if (rc != SCIM_KV_OK) {
         return rc;
@@ -522,7 +522,7 @@ static scim_kv_rc count_names(int *count, scim_kv_txn *txn, const char *prefix)
     scim_key from;
     scim_kv_rc rc;
 
-    system_key(&from, prefix);
+    store_system_key(&from, prefix);
     for (rc = scim_kv_seek(cursor, scim_key_slice(&from), &key, NULL);
          rc == SCIM_KV_OK && scim_key_has_prefix(key, &from, NULL);
          rc = scim_kv_next(cursor, &key, NULL)) {

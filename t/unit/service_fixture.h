@@ -48,13 +48,8 @@ static inline void open_tenant(scim_tenant *tenant, const char *name)
     assert_null(scim_tenant_create(tenant, store, name, now, pool));
 }
 
-static inline int begin(void **state)
+static inline void set_defaults(void)
 {
-    scim_store_options options = {.kv = {.create = true}, .registry = registry};
-
-    apr_pool_create(&pool, NULL);
-    assert_null(scim_store_open(&store, "memory:", &options, pool));
-    now = apr_time_from_sec(1800000000);
     wire = (scim_wire){.lenient = true,
                        .default_page = 100,
                        .max_page = 1000,
@@ -63,6 +58,16 @@ static inline int begin(void **state)
                        .bulk_bytes = 1 << 20};
     identity =
         (scim_identity){.connection = "entra", .scopes = SCIM_SCOPE_READ | SCIM_SCOPE_WRITE};
+}
+
+static inline int begin(void **state)
+{
+    scim_store_options options = {.kv = {.create = true}, .registry = registry};
+
+    apr_pool_create(&pool, NULL);
+    assert_null(scim_store_open(&store, "memory:", &options, pool));
+    now = apr_time_from_sec(1800000000);
+    set_defaults();
     open_tenant(&identity.tenant, "acme");
     return 0;
 }

@@ -118,14 +118,7 @@ static void open_in(const char *name)
     apr_allocator_owner_set(allocator, pool);
     assert_null(scim_store_open(&store, apr_pstrcat(pool, "lmdb:", directory, "/", name, NULL),
                                 &options, pool));
-    wire = (scim_wire){.lenient = true,
-                       .default_page = 100,
-                       .max_page = 1000,
-                       .cursor_timeout = apr_time_from_sec(3600),
-                       .bulk_operations = 500,
-                       .bulk_bytes = 1 << 20};
-    identity =
-        (scim_identity){.connection = "entra", .scopes = SCIM_SCOPE_READ | SCIM_SCOPE_WRITE};
+    set_defaults();
 }
 
 static void close_it(void)
