@@ -148,12 +148,13 @@ static const scim_error *check_token(scim_view *view, void *baton)
     return scim_token_find(&check->state, check->identity, view, check->token, check->now);
 }
 
-/* What a SCIMTenant comes to for this request: a name stands for itself. */
+/* What a SCIMTenant comes to for this request: what has nothing in it that an
+ * expression takes for more than itself, is the name. */
 static const char *tenant_of(request_rec *r, ap_expr_info_t *expr, const char *text)
 {
     const char *err = NULL, *name;
 
-    if (!ap_strchr_c(text, '%')) {
+    if (!strpbrk(text, "%$\\")) {
         return text;
     }
     name = ap_expr_str_exec(r, expr, &err);
