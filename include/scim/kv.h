@@ -165,6 +165,10 @@ void *scim_kv_scratch(scim_kv_txn *txn, apr_size_t size);
 /* Whether the transaction may write. */
 bool scim_kv_writable(const scim_kv_txn *txn);
 
+/* The number of the state that a view reads: no two states that views of one handle
+ * have read share one.  It means nothing to another handle. */
+apr_uint64_t scim_kv_state(scim_kv_txn *txn);
+
 /* Finds and frees what dead processes left (reader slots); *freed their
  * number. */
 scim_kv_rc scim_kv_check(scim_kv *kv, int *freed);
@@ -264,6 +268,7 @@ struct scim_kv_engine {
                        scim_slice *value);
     scim_kv_rc (*next)(scim_kv_cursor *cursor, scim_slice *key, scim_slice *value);
     scim_kv_rc (*prev)(scim_kv_cursor *cursor, scim_slice *key, scim_slice *value);
+    apr_uint64_t (*state)(scim_kv_txn *txn);
     scim_kv_rc (*check)(scim_kv *kv, int *freed);
     scim_kv_rc (*statistics)(scim_kv *kv, scim_kv_stat *out);
     const char *(*fault)(scim_kv *kv, apr_pool_t *pool); /* NULL: the system has no part */

@@ -64,6 +64,12 @@ bool scim_subject_in_group_id(const scim_subject *subject, const scim_id *id);
 /* Role names are compared without case. */
 bool scim_subject_has_role(const scim_subject *subject, const char *role);
 
+/* The subject as bytes without pointers, for those who keep it: how many they are.
+ * Nothing is written where they are more than size. */
+apr_size_t scim_subject_pack(const scim_subject *subject, void *to, apr_size_t size);
+/* What pack made of one; it and all it points to is in pool. */
+void scim_subject_unpack(scim_subject *out, const void *bytes, apr_pool_t *pool);
+
 /* What applications are told of a user: this is read from the resource itself,
  * parsed. Strings in view->pool, NULL where there is none. */
 typedef struct scim_subject_details {

@@ -234,6 +234,16 @@ bool mod_scim_seldom(const char *what);
  * once: NULL, or 429 where it is one too many. */
 const scim_error *mod_scim_count(request_rec *r, scim_state *state, const char *who);
 
+/* recent.c */
+struct scim_who;
+/* What was found of an active user, for the other requests of the same page: it is
+ * known again as long as the state of the store is that of the view in which it was
+ * found, so that nothing that an identity provider changes takes effect any later. */
+void mod_scim_remember(const struct scim_who *who, scim_view *view);
+/* Whether it is: subject and tenant.number are set then, and the rest of tenant is
+ * not.  In view->pool. */
+bool mod_scim_recall(struct scim_who *who, scim_view *view);
+
 /* who.c */
 /* Who a text is in a tenant: all of it read in one view. */
 typedef struct scim_who {
@@ -242,7 +252,7 @@ typedef struct scim_who {
     scim_subject_by by;
     const scim_error *error; /* the store cannot be read; what follows is empty */
     bool no_tenant;          /* there is no tenant of that name; nor is there a subject */
-    scim_tenant tenant;
+    scim_tenant tenant; /* of mod_scim_who: its number alone */
     scim_subject subject;
     const scim_subject_details *details; /* of ACTIVE and INACTIVE, where they were read */
     struct scim_who *next;               /* that the same request asked about */

@@ -44,10 +44,8 @@ static bool is_somebody(const scim_who *who)
             who->subject.state == SCIM_SUBJECT_INACTIVE);
 }
 
-static const scim_error *ask(scim_view *view, void *baton)
+static const scim_error *look_up(scim_who *who, scim_view *view)
 {
-    asking *a = baton;
-    scim_who *who = a->who;
     const scim_error *err = scim_tenant_find(&who->tenant, view, who->tenant_name);
 
     if (err && err->code == SCIM_E_NOT_FOUND) {
@@ -56,6 +54,18 @@ static const scim_error *ask(scim_view *view, void *baton)
     }
     SCIM_ERR(err);
     SCIM_ERR(scim_subject_find(&who->subject, view, &who->tenant, who->by, who->text));
+    mod_scim_remember(who, view);
+    return NULL;
+}
+
+static const scim_error *ask(scim_view *view, void *baton)
+{
+    asking *a = baton;
+    scim_who *who = a->who;
+
+    if (!mod_scim_recall(who, view)) {
+        SCIM_ERR(look_up(who, view));
+    }
     return a->details && is_somebody(who) ? read_details(who, view) : NULL;
 }
 

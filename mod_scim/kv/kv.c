@@ -259,6 +259,11 @@ bool scim_kv_writable(const scim_kv_txn *txn)
     return txn->writable;
 }
 
+apr_uint64_t scim_kv_state(scim_kv_txn *txn)
+{
+    return txn->kv->engine->state(txn);
+}
+
 scim_kv_rc scim_kv_check(scim_kv *kv, int *freed)
 {
     int ignored;

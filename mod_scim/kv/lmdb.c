@@ -1034,6 +1034,15 @@ static scim_kv_rc lmdb_view(scim_kv *base, scim_kv_fn fn, void *baton)
     return rc;
 }
 
+/* A transaction that failed may be followed by another of its number, once the
+ * environment is open again. */
+static apr_uint64_t lmdb_state(scim_kv_txn *base)
+{
+    lmdb_txn *txn = (lmdb_txn *)base;
+
+    return (apr_uint64_t)txn->env->generation << 48 | mdb_txn_id(txn->handle);
+}
+
 /*
  * Updates.  The last 5 % of the map is for deletions: a store that is full
  * must be able to get rid of something.
@@ -1184,7 +1193,7 @@ static scim_kv_rc commit(lmdb_txn *txn, request *list)
 static request *drain(environment *env)
 {
     request *list, *last;
-    int taken = 0;
+    unsigned taken = 0;
 
     pthread_mutex_lock(&env->queue_lock);
     list = last = env->queue;
@@ -2060,6 +2069,7 @@ const scim_kv_engine scim_kv_lmdb = {
     .seek = lmdb_seek,
     .next = lmdb_next,
     .prev = lmdb_prev,
+    .state = lmdb_state,
     .check = lmdb_check,
     .statistics = lmdb_statistics,
     .fault = lmdb_fault,

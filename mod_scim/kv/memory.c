@@ -38,6 +38,7 @@ typedef struct version {
     node *root;
     apr_uint64_t entries;
     apr_uint64_t bytes;
+    apr_uint64_t number;
 } version;
 
 typedef struct memory_kv {
@@ -64,9 +65,11 @@ typedef struct memory_txn {
     scim_kv_rc failed; /* the first write that failed */
 } memory_txn;
 
+typedef enum cursor_place { UNPLACED, AT_KEY, BEFORE_KEY } cursor_place;
+
 typedef struct memory_cursor {
     scim_kv_cursor base;
-    enum { UNPLACED, AT_KEY, BEFORE_KEY } place;
+    cursor_place place;
     apr_size_t len;
     unsigned char key[SCIM_KV_MAX_KEY];
 } memory_cursor;
@@ -250,12 +253,13 @@ static memory_txn begin(memory_kv *kv, bool writable)
     return txn;
 }
 
-static void publish(memory_kv *kv, version state, int updates)
+static void publish(memory_kv *kv, version state, apr_uint64_t updates)
 {
     node *old;
 
     pthread_mutex_lock(&kv->publish);
     old = kv->current.root;
+    state.number = kv->current.number + 1;
     kv->current = state;
     kv->updates += updates;
     kv->commits++;
@@ -304,6 +308,11 @@ static scim_kv_rc memory_view(scim_kv *base, scim_kv_fn fn, void *baton)
     scim_kv_arena_clear(&txn.base);
     release(txn.state.root);
     return rc;
+}
+
+static apr_uint64_t memory_state(scim_kv_txn *txn)
+{
+    return txn_of(txn)->state.number;
 }
 
 static bool fault(memory_txn *txn)
@@ -365,7 +374,7 @@ static scim_kv_rc run_jobs(memory_kv *kv, scim_kv_job *jobs, int count, bool onc
 {
     memory_txn txn = begin(kv, true);
     bool written = false;
-    int kept = 0;
+    apr_uint64_t kept = 0;
 
     for (int i = 0; i < count; i++) {
         if (!once && atomic_load(&kv->rehearse)) {
@@ -505,7 +514,7 @@ static scim_slice cursor_key(const memory_cursor *cursor)
     return (scim_slice){cursor->key, cursor->len};
 }
 
-static void place(memory_cursor *cursor, int where, scim_slice key)
+static void place(memory_cursor *cursor, cursor_place where, scim_slice key)
 {
     cursor->place = where;
     cursor->len = key.len;
@@ -624,6 +633,7 @@ const scim_kv_engine scim_kv_memory = {
     .seek = memory_seek,
     .next = memory_next,
     .prev = memory_prev,
+    .state = memory_state,
     .check = memory_check,
     .statistics = memory_statistics,
     .append = memory_append,

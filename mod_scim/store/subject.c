@@ -328,6 +328,118 @@ bool scim_subject_has_role(const scim_subject *subject, const char *role)
     return false;
 }
 
+/* Keeping one.  Bytes: a packed_head, its groups, and then the texts, each with its
+ * NUL: of each group name and prepared, then the roles. */
+
+typedef struct packed_group {
+    scim_id id;
+    apr_uint32_t name_size, prepared_size; /* with their NULs */
+    apr_int32_t role;
+    apr_uint32_t direct;
+} packed_group;
+
+typedef struct packed_head {
+    scim_id id;
+    apr_uint32_t state;
+    apr_uint32_t groups, roles;
+    apr_uint32_t size; /* of all */
+} packed_head;
+
+static apr_size_t count_of(const apr_array_header_t *array)
+{
+    return array ? (apr_size_t)array->nelts : 0;
+}
+
+static packed_head measure(const scim_subject *subject)
+{
+    packed_head head = {.id = subject->id, .state = subject->state};
+    apr_size_t size = sizeof(head), i;
+
+    head.groups = (apr_uint32_t)count_of(subject->groups);
+    head.roles = (apr_uint32_t)count_of(subject->roles);
+    for (i = 0; i < head.groups; i++) {
+        const scim_subject_group *group =
+            &APR_ARRAY_IDX(subject->groups, i, scim_subject_group);
+
+        size += sizeof(packed_group) + strlen(group->name) + 1 + group->prepared_len + 1;
+    }
+    for (i = 0; i < head.roles; i++) {
+        size += strlen(APR_ARRAY_IDX(subject->roles, i, const char *)) + 1;
+    }
+    head.size = (apr_uint32_t)size;
+    return head;
+}
+
+static char *put_text(char *to, const char *text, apr_size_t size)
+{
+    memcpy(to, text, size);
+    return to + size;
+}
+
+apr_size_t scim_subject_pack(const scim_subject *subject, void *to, apr_size_t size)
+{
+    packed_head head = measure(subject);
+    char *groups = (char *)to + sizeof(head);
+    char *texts = groups + head.groups * sizeof(packed_group);
+    apr_uint32_t i;
+
+    if (head.size > size) {
+        return head.size;
+    }
+    memcpy(to, &head, sizeof(head));
+    for (i = 0; i < head.groups; i++) {
+        const scim_subject_group *group =
+            &APR_ARRAY_IDX(subject->groups, i, scim_subject_group);
+        packed_group packed = {.id = group->id,
+                               .name_size = (apr_uint32_t)strlen(group->name) + 1,
+                               .prepared_size = (apr_uint32_t)group->prepared_len + 1,
+                               .role = group->role,
+                               .direct = group->direct};
+
+        groups = put_text(groups, (const char *)&packed, sizeof(packed));
+        texts = put_text(texts, group->name, packed.name_size);
+        texts = put_text(texts, group->prepared, packed.prepared_size);
+    }
+    for (i = 0; i < head.roles; i++) {
+        const char *role = APR_ARRAY_IDX(subject->roles, i, const char *);
+
+        texts = put_text(texts, role, strlen(role) + 1);
+    }
+    return head.size;
+}
+
+void scim_subject_unpack(scim_subject *out, const void *bytes, apr_pool_t *pool)
+{
+    packed_head head;
+    const char *groups, *texts;
+    apr_uint32_t i;
+
+    memcpy(&head, bytes, sizeof(head));
+    groups = (char *)apr_pmemdup(pool, bytes, head.size) + sizeof(head);
+    texts = groups + head.groups * sizeof(packed_group);
+    out->state = (scim_subject_state)head.state;
+    out->id = head.id;
+    out->groups = apr_array_make(pool, (int)head.groups, sizeof(scim_subject_group));
+    out->roles = apr_array_make(pool, (int)head.roles, sizeof(const char *));
+    for (i = 0; i < head.groups; i++, groups += sizeof(packed_group)) {
+        packed_group packed;
+
+        memcpy(&packed, groups, sizeof(packed));
+        APR_ARRAY_PUSH(out->groups, scim_subject_group) =
+            (scim_subject_group){.id = packed.id,
+                                 .name = texts,
+                                 .prepared = texts + packed.name_size,
+                                 .prepared_len = packed.prepared_size - 1,
+                                 .role = packed.role,
+                                 .direct = packed.direct};
+        texts += packed.name_size + packed.prepared_size;
+    }
+    for (i = 0; i < head.roles; i++) {
+        APR_ARRAY_PUSH(out->roles, const char *) = texts;
+        texts += strlen(texts) + 1;
+    }
+}
+
 /* What applications are told */
 
 static const char *text_in(const json_t *object, const char *name, apr_pool_t *pool)

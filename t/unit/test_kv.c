@@ -1040,6 +1040,47 @@ static void test_view_keeps_state(void **state)
     assert_int_equal(scim_kv_view(current->kv, see_after, NULL), OK);
 }
 
+static scim_kv_rc read_state(scim_kv_txn *txn, void *baton)
+{
+    *(apr_uint64_t *)baton = scim_kv_state(txn);
+    return SCIM_KV_OK;
+}
+
+static apr_uint64_t state_of(scim_kv *kv)
+{
+    apr_uint64_t number = 0;
+
+    assert_int_equal(scim_kv_view(kv, read_state, &number), OK);
+    return number;
+}
+
+static scim_kv_rc state_stays(scim_kv_txn *txn, void *baton)
+{
+    apr_uint64_t before = scim_kv_state(txn);
+
+    assert_int_equal(scim_kv_view(current->kv, read_state, baton), OK);
+    assert_int_equal(scim_kv_state(txn), before);
+    assert_int_equal(*(apr_uint64_t *)baton, before);
+    return SCIM_KV_OK;
+}
+
+static void test_state(void **state)
+{
+    enum { CHANGES = 20 };
+    apr_uint64_t seen[CHANGES], number = 0;
+
+    for (int i = 0; i < CHANGES; i++) {
+        assert_int_equal(put(current->kv, "a", i % 2 ? "one" : "another"), OK);
+        seen[i] = state_of(current->kv);
+        assert_int_equal(state_of(current->kv), seen[i]);
+        for (int j = 0; j < i; j++) {
+            assert_int_not_equal(seen[j], seen[i]);
+        }
+    }
+    assert_int_equal(scim_kv_view(current->kv, state_stays, &number), OK);
+    assert_int_equal(number, seen[CHANGES - 1]);
+}
+
 static scim_kv_rc view_inside(scim_kv_txn *txn, void *baton)
 {
     assert_int_equal(must_put(txn, "a", "after"), OK);
@@ -1061,10 +1102,10 @@ static scim_kv_rc use_scratch(scim_kv_txn *txn, void *baton)
     unsigned char *pieces[PIECES];
 
     for (int i = 0; i < PIECES; i++) {
-        pieces[i] = scim_kv_scratch(txn, i * i);
+        pieces[i] = scim_kv_scratch(txn, (apr_size_t)(i * i));
         assert_non_null(pieces[i]);
         assert_int_equal((uintptr_t)pieces[i] % _Alignof(max_align_t), 0);
-        memset(pieces[i], i, i * i);
+        memset(pieces[i], i, (apr_size_t)(i * i));
     }
     for (int i = 1; i < PIECES; i++) {
         assert_int_equal(pieces[i][0], i % 256);
@@ -1499,7 +1540,7 @@ static void test_urls(void **state)
         assert_null(kv);
         assert_non_null(strstr(current->why, bad[i]));
     }
-    for (int rc = SCIM_KV_OK; rc <= SCIM_KV_IO; rc++) {
+    for (scim_kv_rc rc = SCIM_KV_OK; rc <= SCIM_KV_IO; rc++) {
         assert_string_not_equal(scim_kv_strerror(rc), "unknown result");
         assert_true(rc == 0 || strcmp(scim_kv_strerror(rc), scim_kv_strerror(rc - 1)));
     }
@@ -2265,7 +2306,7 @@ static scim_kv_rc view_expecting(scim_kv_txn *txn, void *rc)
  * set that it may run on. */
 static void change_processor(cpu_set_t *before)
 {
-    int here = sched_getcpu(), cpu = 0;
+    size_t here = (size_t)sched_getcpu(), cpu = 0;
     cpu_set_t other;
 
     assert_int_equal(sched_getaffinity(0, sizeof(*before), before), 0);
@@ -2337,7 +2378,7 @@ static void test_lmdb_killed_amid_updates(void **state)
             acknowledge_adds(pipes[1]);
         }
         close(pipes[1]);
-        usleep(40000 + round * 3700);
+        usleep((useconds_t)(40000 + round * 3700));
         kill(pid, SIGKILL);
         waitpid(pid, &status, 0);
         acknowledged += read_all(pipes[0]);
@@ -2595,6 +2636,7 @@ int main(void)
         EACH("a view does not write", test_view_does_not_write),
         EACH("a read-only store takes no update", test_read_only),
         EACH("a view keeps its state while others commit", test_view_keeps_state),
+        EACH("each state has a number of its own", test_state),
         EACH("a view inside an update, no update inside one", test_view_in_update),
         EACH("scratch memory", test_scratch),
         EACH("threads", test_threads),

@@ -30,12 +30,58 @@ static const scim_error *look_in_view(scim_view *view, void *baton)
     return scim_subject_find(&l->subject, view, &tenant, l->by, l->text);
 }
 
+/* As those see it who have kept it.  The block is malloc's, so that a tool sees
+ * what is written or read beyond it. */
+static scim_subject repacked(const scim_subject *subject)
+{
+    apr_size_t size = scim_subject_pack(subject, NULL, 0);
+    char *bytes = malloc(size);
+    scim_subject out;
+
+    memset(bytes, 0x5a, size);
+    assert_int_equal(scim_subject_pack(subject, bytes, size - 1), size);
+    assert_int_equal(bytes[0], 0x5a);
+    assert_int_equal(scim_subject_pack(subject, bytes, size), size);
+    scim_subject_unpack(&out, bytes, fix.pool);
+    free(bytes);
+    return out;
+}
+
+static void assert_same(const scim_subject *a, const scim_subject *b)
+{
+    int i;
+
+    assert_int_equal(a->state, b->state);
+    assert_memory_equal(&a->id, &b->id, sizeof(a->id));
+    assert_int_equal(a->groups ? a->groups->nelts : 0, b->groups->nelts);
+    assert_int_equal(a->roles ? a->roles->nelts : 0, b->roles->nelts);
+    for (i = 0; i < b->groups->nelts; i++) {
+        const scim_subject_group *x = &APR_ARRAY_IDX(a->groups, i, scim_subject_group);
+        const scim_subject_group *y = &APR_ARRAY_IDX(b->groups, i, scim_subject_group);
+
+        assert_memory_equal(&x->id, &y->id, sizeof(x->id));
+        assert_string_equal(x->name, y->name);
+        assert_string_equal(x->prepared, y->prepared);
+        assert_int_equal(x->prepared_len, y->prepared_len);
+        assert_int_equal(x->role, y->role);
+        assert_int_equal(x->direct, y->direct);
+    }
+    for (i = 0; i < b->roles->nelts; i++) {
+        assert_string_equal(APR_ARRAY_IDX(a->roles, i, const char *),
+                            APR_ARRAY_IDX(b->roles, i, const char *));
+    }
+}
+
+/* All that is asserted here of a subject holds for one that was kept. */
 static scim_subject look_in(const char *tenant_name, scim_subject_by by, const char *text)
 {
     looking l = {.by = by, .text = text, .tenant_name = tenant_name};
+    scim_subject subject;
 
     assert_no_error(scim_store_view(fix.store, look_in_view, &l, fix.pool));
-    return l.subject;
+    subject = repacked(&l.subject);
+    assert_same(&l.subject, &subject);
+    return subject;
 }
 
 static scim_subject look(scim_subject_by by, const char *text)
