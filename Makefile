@@ -4,14 +4,19 @@
 #   make run        a SCIM endpoint on 127.0.0.1:8080 (PORT=, STATE=, CONF=)
 #   make check      every test (T=file..., SAN=address,undefined, VALGRIND=1)
 #   make check-long    every test at its whole size: rounds, users, kills, floods
+#   make gates      what else a change must pass; each of them by itself, too:
+#     make lint        warnings of gcc and of clang, clang-tidy, cppcheck
+#     make valgrind    what runs under valgrind in a few minutes
+#     make tsan        ThreadSanitizer: whatever has threads, and two kinds of httpd
+#     make coverage    lines that the unit tests run; fails where they are too few
 #   make conformance   public suites from PyPI against a real server
 #   make fuzz       libFuzzer over what comes from outside (TIME=, TARGETS=, MERGE=1)
 #   make bench      how fast it is with a million users (N=, DURATION=, ROUNDS=, JSON=, PEERS=1)
 #   make install    DESTDIR=, LIBEXECDIR=, SBINDIR=, INCLUDEDIR=
 #   make format, make rules, make clean
 #
-# DEV=1 turns warnings into errors.  run, check and conformance install what is
-# missing, and so does "make deps" for a build.
+# DEV=1 asks for more warnings and turns them into errors.  run, check, the gates and
+# conformance install what is missing, and so does "make deps" for a build.
 
 SHELL := /bin/bash
 ifneq ($(words $(CURDIR)),1)
@@ -23,8 +28,9 @@ comma := ,
 CC ?= cc
 APXS ?= $(firstword $(shell command -v apxs2 apxs) apxs)
 PROVE ?= prove
-PKGS := apr-1 apr-util-1 jansson libcrypto libutf8proc libxxhash zlib
+PKGS := apr-1 apr-util-1 jansson libcrypto libssl libutf8proc libxxhash zlib
 
+# Callbacks have the parameters that their callers give: not all are of use.
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
         -Wpointer-arith -Wwrite-strings -Wvla -Wundef -Wformat=2 -Wno-unused-parameter
 CFLAGS ?= -O2 -g
@@ -32,7 +38,11 @@ CFLAGS += -std=gnu11 -fPIC -fvisibility=hidden -fno-strict-aliasing -fstack-prot
 CPPFLAGS += -Iinclude -I$(O)/gen -D_GNU_SOURCE -D_FORTIFY_SOURCE=2
 LDFLAGS += -Wl,-z,relro,-z,now,--as-needed
 ifdef DEV
-CFLAGS += -Werror
+CFLAGS += -Wconversion -Werror
+endif
+ifdef COV
+CFLAGS += --coverage -O0 -U_FORTIFY_SOURCE
+CPPFLAGS := $(filter-out -D_FORTIFY_SOURCE=2,$(CPPFLAGS))
 endif
 ifdef SAN
 CFLAGS += -fsanitize=$(SAN) -fno-omit-frame-pointer -O1 -U_FORTIFY_SOURCE
@@ -55,7 +65,8 @@ schemas := $(wildcard conf/schemas/*.json)
 obj = $(patsubst %.c,$(O)/%.o,$(1))
 units := $(patsubst t/unit/%.c,$(O)/t/unit/%.t,$(filter t/unit/test_%.c,$(unit_src)))
 
-.PHONY: all deps run check check-long conformance bench fuzz install clean format rules tools
+.PHONY: all deps run check check-long gates lint objects tidied cppchecked valgrind tsan coverage conformance bench fuzz \
+    install clean format rules tools
 .SECONDARY: $(units:.t=.o)
 all: $(O)/mod_scim.so $(O)/scimctl
 
@@ -110,6 +121,11 @@ $(addprefix $(O)/t/unit/,test_fault.t test_fault_store.t): $(O)/t/fault/shim.o
 $(O)/t/fault/shim.so: $(O)/t/fault/shim.o
 	$(CC) -shared $(CFLAGS) $(LDFLAGS) -o $@ $<
 
+# With ThreadSanitizer, what a server has loaded in place of a part of libapr.
+$(O)/t/gates/atomics.o: EXTRA = -fvisibility=default
+$(O)/t/gates/atomics.so: $(O)/t/gates/atomics.o
+	$(CC) -shared $(CFLAGS) $(LDFLAGS) -o $@ $<
+
 deps:
 	@t/lib/deps build
 
@@ -126,7 +142,8 @@ T ?= t/guard t/unit t/http t/idp
 check:
 	@t/lib/deps check
 	@$(first_build)
-	@$(MAKE) --no-print-directory -s all $(units) $(O)/t/fault/shim.so
+	@$(MAKE) --no-print-directory -s all $(units) $(O)/t/fault/shim.so \
+	    $(if $(findstring thread,$(SAN)),$(O)/t/gates/atomics.so)
 	@SCIM_BUILD=$(abspath $(O)) SCIM_SAN=$(SAN) SCIM_VALGRIND=$(VALGRIND) PROVE="$(PROVE)" \
 	    CMOCKA_MESSAGE_OUTPUT=TAP t/lib/check $(T)
 
@@ -136,6 +153,64 @@ check-long: export ROUNDS = 1000
 check-long: export SCALE = 1000000
 check-long: export SCIM_TEST_TIMEOUT = 7200
 check-long: check
+
+# Each gate says how long it took, and builds where it spoils no other build.
+GATES ?= lint valgrind tsan coverage
+gates:
+	@failed=; for gate in $(GATES); do $(MAKE) --no-print-directory $$gate || failed+=" $$gate"; done; \
+	    [ -z "$$failed" ] || { echo "Gates that failed:$$failed" >&2; exit 1; }
+
+part = +@t/gates/timed "$@: $(1)"
+submake = $(MAKE) --no-print-directory -s
+
+lint:
+	@t/lib/deps lint
+	$(call part,gcc) $(submake) DEV=1 CC=gcc O=$(O)/lint/gcc objects
+	$(call part,clang) $(submake) DEV=1 CC=clang-19 O=$(O)/lint/clang objects
+	$(call part,clang-tidy) $(submake) DEV=1 CC=clang-19 O=$(O)/lint/clang tidied
+	$(call part,cppcheck) $(submake) O=$(O)/lint/gcc cppchecked
+
+# The programs of t/bench are not among them.
+sources := $(lib_src) $(httpd_src) $(ctl_src) $(unit_src) $(wildcard t/fuzz/*.c t/fault/*.c t/gates/*.c t/example/*.c)
+objects: $(call obj,$(sources))
+$(call obj,$(wildcard t/example/*.c)): EXTRA = $(HTTPD_CFLAGS)
+
+# Of this release, because each finds more, and other things, than the one before.
+TIDY ?= clang-tidy-19
+# Again where the object was built again: that knows of the headers.
+tidied: $(patsubst %.o,%.tidy,$(call obj,$(lib_src) $(httpd_src) $(ctl_src)))
+$(O)/%.tidy: %.c $(O)/%.o .clang-tidy
+	$(TIDY) --quiet $< -- -std=gnu11 $(CPPFLAGS) $(PKG_CFLAGS) $(HTTPD_CFLAGS) 2>/dev/null
+	@touch $@
+
+cppchecked:
+	@mkdir -p $(O)/cppcheck
+	cppcheck -q --std=c11 --library=posix --enable=warning,performance,portability --error-exitcode=1 \
+	    --suppressions-list=t/gates/cppcheck.supp --cppcheck-build-dir=$(O)/cppcheck -j2 \
+	    --template='{file}:{line}: {message} [{id}]' -D_GNU_SOURCE -D__GNUC__=12 -D__linux__ -D__x86_64__ \
+	    -Iinclude -I$(O)/gen $(HTTPD_CFLAGS:-isystem%=-I%) $(shell pkg-config --cflags-only-I apr-1) mod_scim
+
+# What takes a tenth of a second by itself takes seconds here: left out are those
+# that do one thing very often, those that measure time, and test_json.c, which looks
+# into memory that has been given back.
+MEMCHECK ?= $(patsubst %,t/unit/test_%.c,batch buffer bulk clock cursor data error etag fuzz id \
+    interop list me needle params path project query rate render route schema service \
+    sort store subject tenants text time token validate) t/http/leak.t
+valgrind:
+	$(call part,valgrind) $(submake) check VALGRIND=1 T="$(MEMCHECK)"
+
+# Whatever has threads of its own; then servers, whose threads share all.
+RACES ?= $(patsubst %,t/unit/test_%.c,backup interleave kv rate resource store verify)
+SERVED ?= $(patsubst %,t/http/%.t,bulk concurrency deprovision export kill limit revoke stream)
+tsan:
+	$(call part,units and worker) env SCIM_MPM=worker $(submake) check SAN=thread O=$(O)/thread T="$(RACES) $(SERVED)"
+	$(call part,event) env SCIM_MPM=event $(submake) check SAN=thread O=$(O)/thread T="$(SERVED)"
+
+coverage:
+	@t/lib/deps coverage
+	@[ ! -d $(O)/coverage ] || find $(O)/coverage -name '*.gcda' -delete
+	$(call part,unit tests) $(submake) check COV=1 O=$(O)/coverage T=t/unit
+	$(call part,lines) t/gates/coverage $(O)/coverage
 
 conformance:
 	@t/lib/deps conformance
@@ -177,9 +252,9 @@ rules:
 	@t/guard/rules.t --print
 
 format:
-	clang-format -i $(lib_src) $(httpd_src) $(ctl_src) $(unit_src) $(wildcard include/*.h include/scim/*.h mod_scim/*/*.h t/unit/*.h t/example/*.c t/bench/*.[ch] t/fuzz/*.[ch] t/fault/*.[ch])
+	clang-format -i $(lib_src) $(httpd_src) $(ctl_src) $(unit_src) $(wildcard include/*.h include/scim/*.h mod_scim/*/*.h t/unit/*.h t/example/*.c t/bench/*.[ch] t/fuzz/*.[ch] t/fault/*.[ch] t/gates/*.c)
 
 clean:
 	rm -rf build
 
--include $(wildcard $(O)/mod_scim/*/*.d $(O)/t/unit/*.d $(O)/t/bench/*.d $(O)/t/fuzz/*.d $(O)/t/fault/*.d)
+-include $(wildcard $(O)/mod_scim/*/*.d $(O)/t/unit/*.d $(O)/t/bench/*.d $(O)/t/fuzz/*.d $(O)/t/fault/*.d $(O)/t/gates/*.d $(O)/t/example/*.d)

@@ -31,7 +31,7 @@ const scim_error *scim_cursor_seal(const char **out, scim_store *store,
 
 /* The position of a cursor: 400 invalidCursor (forged, damaged, of another
  * tenant or query: one text for all), expiredCursor, or invalidCount where
- * only the page size differs. */
+ * only the page size differs.  An error of the server where OpenSSL finds no memory. */
 const scim_error *scim_cursor_open(scim_position *out, scim_store *store,
                                    const scim_cursor_scope *scope, const char *text,
                                    apr_time_t now, apr_pool_t *result_pool);

@@ -65,20 +65,22 @@ typedef struct scim_error {
 /* Makes an error whose detail is the formatted text (printf as in
  * apr_psprintf), cut at 1 KiB on a character boundary. */
 const scim_error *scim_error_make(apr_pool_t *result_pool, scim_error_code code,
-                                  const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+                                  const char *fmt, ...)
+    __attribute__((format(printf, 3, 4), returns_nonnull));
 
 /* Makes an error that the administrator must see: detail is what the client
  * reads, the formatted text (cause) what the error log does. */
 const scim_error *scim_error_system(apr_pool_t *result_pool, scim_error_code code,
                                     apr_status_t rv, const char *detail, const char *fmt, ...)
-    __attribute__((format(printf, 5, 6)));
+    __attribute__((format(printf, 5, 6), returns_nonnull));
 
 /* The same error with its detail put behind "prefix" ("Operations[2]: "). */
 const scim_error *scim_error_at(apr_pool_t *result_pool, const scim_error *err,
-                                const char *prefix);
+                                const char *prefix) __attribute__((returns_nonnull));
 
 /* The same error with the seconds after which to ask again. */
-const scim_error *scim_error_retry(apr_pool_t *result_pool, const scim_error *err, int seconds);
+const scim_error *scim_error_retry(apr_pool_t *result_pool, const scim_error *err, int seconds)
+    __attribute__((returns_nonnull));
 
 /* The bytes of the Error message (RFC 7644 section 3.12), NUL-terminated in
  * result_pool; *len, where not NULL, is their number.  The one place where an

@@ -132,7 +132,7 @@ bool scim_filter_match(const scim_filter *filter, scim_candidate *subject,
 /* Whether one element of a multi-valued attribute matches a value path's
  * filter. */
 bool scim_filter_match_element(const scim_filter *filter, const json_t *element,
-                               apr_pool_t *scratch_pool);
+                               apr_pool_t *scratch_pool) __attribute__((nonnull(1, 2)));
 
 /* The JSON object that the eq-terms of a value path's filter describe
  * ({"type":"work"}), where the filter is nothing but eq-terms joined by and;

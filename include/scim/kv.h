@@ -84,6 +84,8 @@ typedef struct scim_kv_options {
                                     more is BUSY at once; 0: no limit */
     bool create;                 /* make the store where there is none */
     bool read_only;              /* update answers READONLY */
+    bool unchecked;              /* damaged pages, of which reading dies, are no reason to
+                                    refuse: for who only examines it */
     const scim_kv_claim *claim;  /* of this store, or of the one beside which it is made: no
                                     two threads may use it; NULL: others may have it open */
 } scim_kv_options;

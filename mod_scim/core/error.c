@@ -110,18 +110,18 @@ const scim_error *scim_error_retry(apr_pool_t *result_pool, const scim_error *er
 
 const char *scim_error_body(const scim_error *err, apr_size_t *len, apr_pool_t *result_pool)
 {
-    json_t *body = json_object();
+    json_t *body = scim_json_object();
     char status[12];
     const char *text;
     apr_size_t ignored;
 
     apr_snprintf(status, sizeof(status), "%d", err->status);
-    json_object_set_new(body, "schemas", json_pack("[s]", ERROR_URN));
+    scim_json_set(body, "schemas", scim_json_pack("[s]", ERROR_URN));
     if (err->scim_type) {
-        json_object_set_new(body, "scimType", json_string(err->scim_type));
+        scim_json_set(body, "scimType", scim_json_text(err->scim_type));
     }
-    json_object_set_new(body, "detail", json_string(err->detail));
-    json_object_set_new(body, "status", json_string(status));
+    scim_json_set(body, "detail", scim_json_text(err->detail));
+    scim_json_set(body, "status", scim_json_text(status));
     text = scim_json_write(body, len ? len : &ignored, result_pool);
     json_decref(body);
     return text;

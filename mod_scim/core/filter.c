@@ -21,6 +21,7 @@
 #include <apr_strings.h>
 #include <utf8proc.h>
 
+#include "json_parse.h"
 #include "scim/interop.h"
 #include "scim/text.h"
 #include "scim/time.h"
@@ -62,7 +63,7 @@ static const char *const expected[] = {
 
 static const scim_error *parse_or(parser *p, const scim_filter **out);
 static const scim_error *fault(parser *p, const char *at, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
+    __attribute__((format(printf, 3, 4), returns_nonnull));
 
 /* Tokens */
 
@@ -111,7 +112,7 @@ static const char *bare_end(const char *at, const char *end)
 /* The name-like word at p->at: length 0 where there is none. */
 static apr_size_t word_length(const parser *p)
 {
-    return scim_path_name_end(p->at, p->end) - p->at;
+    return (apr_size_t)(scim_path_name_end(p->at, p->end) - p->at);
 }
 
 static bool is_word(const char *text, apr_size_t len, const char *word)
@@ -139,12 +140,12 @@ static apr_size_t token_length(const parser *p, const char *at)
 
     if (*at == '"') {
         token_end = string_end(at, p->end);
-        return (token_end ? token_end : p->end) - at;
+        return (apr_size_t)((token_end ? token_end : p->end) - at);
     }
     while (token_end < p->end && !is_blank(*token_end) && !strchr("()[]\"", *token_end)) {
         token_end++;
     }
-    return token_end > at ? token_end - at : 1;
+    return token_end > at ? (apr_size_t)(token_end - at) : 1;
 }
 
 static const char *shown_token(const parser *p, const char *at)
@@ -291,7 +292,7 @@ static const scim_error *parse_path(parser *p, scim_path *path)
     case SCIM_PATH_OK:
         break;
     }
-    if (path->extension && !p->lenient && !memchr(start, ':', p->at - start)) {
+    if (path->extension && !p->lenient && !memchr(start, ':', (apr_size_t)(p->at - start))) {
         return fault(p, start, "an attribute of an extension must follow its URN, %s:",
                      path->extension->urn);
     }
@@ -312,7 +313,7 @@ static const scim_error *parse_string(parser *p, scim_filter_value *value)
     if (!stop) {
         return fault(p, start, "the string has no closing quote");
     }
-    json = json_loadb(start, stop - start, JSON_DECODE_ANY, NULL);
+    json = json_parse(start, (apr_size_t)(stop - start), 0);
     if (!json) {
         return fault(p, start, "not a JSON string: a wrong escape or a control character");
     }
@@ -327,13 +328,9 @@ static const scim_error *parse_string(parser *p, scim_filter_value *value)
 /* Whether text is a JSON literal without quotes. */
 static bool read_json_word(scim_filter_value *value, const char *text, apr_size_t len)
 {
-    json_error_t error;
-    json_t *json = json_loadb(text, len, JSON_DECODE_ANY, &error);
+    json_t *json = json_parse(text, len, JSON_PARSE_WIDE);
     bool known = true;
 
-    if (!json && json_error_code(&error) == json_error_numeric_overflow) {
-        json = json_loadb(text, len, JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL, NULL);
-    }
     if (json_is_null(json)) {
         value->kind = SCIM_LITERAL_NULL;
     } else if (json_is_boolean(json)) {
@@ -362,7 +359,7 @@ static bool is_bare_string(const char *text, apr_size_t len)
 static const scim_error *parse_bare(parser *p, scim_filter_value *value)
 {
     const char *start = p->at;
-    apr_size_t len = bare_end(start, p->end) - start;
+    apr_size_t len = (apr_size_t)(bare_end(start, p->end) - start);
 
     if (!len) {
         return fault(p, start, "a value to compare with must stand here");

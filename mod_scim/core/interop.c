@@ -73,7 +73,7 @@ static void put_display(json_t *object, const scim_attribute *attribute)
     if (json_is_string(name) && (!display || is_blank(display)) &&
         scim_attribute_sub(attribute, "display", strlen("display")) &&
         !scim_attribute_sub(attribute, "displayName", strlen("displayName"))) {
-        json_object_set_nocheck(object, "display", name);
+        scim_json_set(object, "display", json_incref(name));
     }
 }
 
@@ -89,25 +89,27 @@ static void put_referenced(json_t *object, const scim_attribute *attribute)
     const char *slash = strrchr(ref, '/');
     const char *id = slash ? slash + 1 : ref;
     if (*id) {
-        json_object_set_new_nocheck(object, "value", json_string(id));
+        scim_json_set(object, "value", scim_json_text(id));
     }
 }
 
 static json_t *normal_complex(const json_t *value, const scim_attribute *attribute)
 {
     if (stands_for_value(value, attribute)) {
-        return json_pack("{sO}", "value", value);
+        json_t *alone = scim_json_object();
+        scim_json_set(alone, "value", share(value));
+        return alone;
     }
     if (!json_is_object(value)) {
         return share(value);
     }
-    json_t *object = json_object();
+    json_t *object = scim_json_object();
     const char *key;
     json_t *item;
     json_object_foreach ((json_t *)value, key, item) {
         const scim_attribute *sub = scim_attribute_sub(attribute, key, strlen(key));
-        json_object_set_new_nocheck(object, sub ? sub->name : key,
-                                    sub ? normal(item, sub, false) : share(item));
+        scim_json_set(object, sub ? sub->name : key,
+                      sub ? normal(item, sub, false) : share(item));
     }
     put_display(object, attribute);
     put_referenced(object, attribute);
@@ -126,15 +128,15 @@ static json_t *normal_list(const json_t *value, const scim_attribute *attribute)
     if (json_is_null(value)) {
         return share(value);
     }
-    json_t *list = json_array();
+    json_t *list = scim_json_array();
     if (!json_is_array(value) && !is_blank(value)) {
-        json_array_append_new(list, normal(value, attribute, true));
+        scim_json_append(list, normal(value, attribute, true));
     }
     apr_size_t i;
     json_t *element;
     json_array_foreach (value, i, element) {
         if (!is_blank(element)) {
-            json_array_append_new(list, normal(element, attribute, true));
+            scim_json_append(list, normal(element, attribute, true));
         }
     }
     return list;
@@ -170,7 +172,7 @@ static const scim_error *put(json_t *into, const char *name, json_t *value, cons
     if (there && says_nothing) {
         json_decref(value);
     } else {
-        json_object_set_new_nocheck(into, name, value);
+        scim_json_set(into, name, value);
     }
     return NULL;
 }
@@ -180,8 +182,8 @@ static json_t *child(json_t *into, const char *name)
 {
     json_t *object = json_object_get(into, name);
     if (!json_is_object(object)) {
-        object = json_object();
-        json_object_set_new_nocheck(into, name, object);
+        object = scim_json_object();
+        scim_json_set(into, name, object);
     }
     return object;
 }
@@ -199,7 +201,7 @@ static const scim_error *put_at(json_t *into, const scim_path *path, const json_
         into = child(into, path->attribute->name);
     }
     /* A copy, since a later key may put something into it. */
-    json_t *made = in->lenient ? normal(value, leaf, false) : json_copy((json_t *)value);
+    json_t *made = in->lenient ? normal(value, leaf, false) : scim_json_copy(value);
     return put(into, leaf->name, made, in);
 }
 
@@ -213,7 +215,7 @@ static const scim_error *put_schema(json_t *into, const scim_schema *schema,
 {
     bool core = !scim_type_is_extension(in->type, schema);
     if (!json_is_object(value) || json_object_size(value) == 0) {
-        return put(into, schema->urn, json_copy((json_t *)value), in);
+        return put(into, schema->urn, scim_json_copy(value), in);
     }
     json_t *object = core ? into : child(into, schema->urn);
     const char *key;
@@ -321,7 +323,7 @@ static const scim_error *read_schemas(json_t *known, const json_t *schemas, cons
         has_core = has_core || schema == in->type->schema;
         has_foreign = has_foreign || !schema;
         if (schema) {
-            json_array_append_new(known, json_string(schema->urn));
+            scim_json_append(known, scim_json_text(schema->urn));
         }
     }
     if (!has_core && !has_foreign) {
@@ -329,7 +331,7 @@ static const scim_error *read_schemas(json_t *known, const json_t *schemas, cons
                                core);
     }
     if (!has_core) {
-        json_array_insert_new(known, 0, json_string(core));
+        scim_json_insert(known, 0, scim_json_text(core));
     }
     return NULL;
 }
@@ -339,8 +341,8 @@ const scim_error *scim_interop_resource(json_t **out, const json_t *body,
                                         apr_pool_t *result_pool)
 {
     interop in = {type, lenient, false, result_pool};
-    json_t *known = scim_json_adopt(json_array(), result_pool);
-    json_t *result = scim_json_adopt_secret(json_object(), result_pool);
+    json_t *known = scim_json_adopt(scim_json_array(), result_pool);
+    json_t *result = scim_json_adopt_secret(scim_json_object(), result_pool);
 
     SCIM_ERR(read_schemas(known, scim_json_get(body, "schemas", NULL), &in));
     const char *key;
@@ -348,7 +350,7 @@ const scim_error *scim_interop_resource(json_t **out, const json_t *body,
     json_object_foreach ((json_t *)body, key, value) {
         SCIM_ERR(put_key(result, key, value, &in));
     }
-    json_object_set_nocheck(result, "schemas", known);
+    scim_json_set(result, "schemas", json_incref(known));
     *out = result;
     return NULL;
 }
@@ -357,8 +359,11 @@ const scim_error *scim_interop_resource(json_t **out, const json_t *body,
 
 static void put_operation(json_t *operations, const char *op, const char *path, json_t *value)
 {
-    json_array_append_new(operations,
-                          json_pack("{s:s,s:s*,s:o*}", "op", op, "path", path, "value", value));
+    json_t *operation = scim_json_object();
+    scim_json_set(operation, "op", scim_json_text(op));
+    scim_json_set(operation, "path", scim_json_text(path));
+    scim_json_set(operation, "value", value);
+    scim_json_append(operations, operation);
 }
 
 static json_t *normal_extension(const json_t *value, const scim_schema *schema)
@@ -366,13 +371,13 @@ static json_t *normal_extension(const json_t *value, const scim_schema *schema)
     if (!json_is_object(value)) {
         return share(value);
     }
-    json_t *object = json_object();
+    json_t *object = scim_json_object();
     const char *key;
     json_t *item;
     json_object_foreach ((json_t *)value, key, item) {
         const scim_attribute *attribute = scim_schema_attribute(schema, key, strlen(key));
-        json_object_set_new_nocheck(object, attribute ? attribute->name : key,
-                                    attribute ? normal(item, attribute, false) : share(item));
+        scim_json_set(object, attribute ? attribute->name : key,
+                      attribute ? normal(item, attribute, false) : share(item));
     }
     return object;
 }
@@ -413,7 +418,7 @@ static const scim_error *put_pathless(json_t *operations, const char *op, const 
             continue;
         }
         if (!rest) {
-            rest = json_object();
+            rest = scim_json_object();
             put_operation(operations, op, NULL, rest);
         }
         SCIM_ERR(put_key(rest, key, item, in));
@@ -434,7 +439,7 @@ static const scim_error *put_named_member(json_t *operations, const char *text, 
     SCIM_ERR(scim_path_parse(&path, text, in->type, in->pool));
     json_t *member = path.filter ? scim_filter_template(path.filter, in->pool) : NULL;
     if (member && json_object_get(member, "value")) {
-        put_operation(operations, "add", path.attribute->path, json_pack("[O]", member));
+        put_operation(operations, "add", path.attribute->path, scim_json_pack("[O]", member));
         *done = true;
     }
     return NULL;
@@ -534,7 +539,7 @@ const scim_error *scim_interop_patch(json_t **out, const json_t *body,
     SCIM_ERR(check_message(scim_json_get(body, "schemas", NULL), &in));
 
     json_t *result = scim_json_adopt_secret(
-        json_pack("{s:[s],s:[]}", "schemas", SCIM_URN_PATCH, "Operations"), result_pool);
+        scim_json_pack("{s:[s],s:[]}", "schemas", SCIM_URN_PATCH, "Operations"), result_pool);
     json_t *made = json_object_get(result, "Operations");
     apr_size_t i;
     json_t *operation;

@@ -2,7 +2,7 @@
 /*
  * JSON over Jansson.  What a client sent is read by our own parser, and where that
  * finds a fault in it looked at twice more, to tell which: by a scan of the bytes
- * that refuses what would cost too much to parse, and by Jansson's parser.  A walk
+ * that finds what would cost too much to parse, and by Jansson's parser.  A walk
  * over the result finds names that SCIM holds to be the same.
  */
 #include "scim/json.h"
@@ -13,6 +13,7 @@
 #include <apr_strings.h>
 
 #include "json_parse.h"
+#include "scim/heap.h"
 #include "scim/text.h"
 
 #define BOM "\xef\xbb\xbf"
@@ -197,9 +198,7 @@ static const char *fault_text(enum json_error_code code)
 static const scim_error *parse_fault(const json_error_t *fault, apr_pool_t *result_pool)
 {
     if (json_error_code(fault) == json_error_out_of_memory) {
-        return scim_error_system(result_pool, SCIM_E_UNAVAILABLE, APR_ENOMEM,
-                                 "The server is short of memory.",
-                                 "out of memory while reading JSON");
+        scim_heap_exhausted();
     }
     return scim_error_make(result_pool, SCIM_E_INVALID_SYNTAX,
                            "Invalid JSON at line %d, column %d: %s", fault->line, fault->column,
@@ -274,12 +273,24 @@ static const scim_error *check_names(json_t *json, member_name *names, apr_pool_
     return NULL;
 }
 
-/* What our own parser does not take.  *out is new. */
-static const scim_error *read_slowly(json_t **out, const char *bytes, apr_size_t len,
-                                     apr_pool_t *result_pool)
+/* Jansson passes over some NULs, and over what it has no memory for.  Drops json. */
+static const scim_error *missed_fault(json_t *json, const char *bytes, apr_size_t len,
+                                      apr_pool_t *result_pool)
+{
+    const char *nul = memchr(bytes, '\0', len);
+
+    json_decref(json);
+    return nul ? fault_at(bytes, (apr_size_t)(nul - bytes),
+                          fault_text(json_error_null_character), result_pool)
+               : fault_at(bytes, 0, fault_text(json_error_unknown), result_pool);
+}
+
+/* Which fault there is in what our own parser does not take. */
+static const scim_error *find_fault(const char *bytes, apr_size_t len, apr_pool_t *result_pool)
 {
     const char *what;
     json_error_t fault;
+    json_t *json;
     apr_size_t at;
 
     if (!len) {
@@ -292,20 +303,20 @@ static const scim_error *read_slowly(json_t **out, const char *bytes, apr_size_t
     if ((what = exceeded_limit(bytes, len, &at))) {
         return fault_at(bytes, at, what, result_pool);
     }
-    /* Any type is parsed, to be refused by its name. */
-    *out = json_loadb(bytes, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &fault);
-    return *out ? NULL : parse_fault(&fault, result_pool);
+    json = json_loadb(bytes, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &fault);
+    return json ? missed_fault(json, bytes, len, result_pool)
+                : parse_fault(&fault, result_pool);
 }
 
 const scim_error *scim_json_read(json_t **out, const char *bytes, apr_size_t len,
                                  apr_pool_t *result_pool)
 {
     member_name names[SCIM_JSON_MAX_KEYS];
-    json_t *json = json_parse(bytes, len);
+    json_t *json = json_parse(bytes, len, 0);
 
     *out = NULL;
     if (!json) {
-        SCIM_ERR(read_slowly(&json, bytes, len, result_pool));
+        return find_fault(bytes, len, result_pool);
     }
     scim_json_adopt_secret(json, result_pool);
     if (!json_is_object(json)) {
@@ -318,16 +329,26 @@ const scim_error *scim_json_read(json_t **out, const char *bytes, apr_size_t len
     return NULL;
 }
 
-json_t *scim_json_read_own(const char *bytes, apr_size_t len, apr_pool_t *result_pool)
+static json_t *read_own(const char *bytes, apr_size_t len, json_type type,
+                        apr_pool_t *result_pool)
 {
-    json_t *json = json_parse(bytes, len);
+    json_t *json = json_parse(bytes, len, JSON_PARSE_OWN);
 
-    json = json ? json : json_loadb(bytes, len, 0, NULL);
-    if (!json_is_object(json)) {
+    if (json && json_typeof(json) != type) {
         json_decref(json);
         return NULL;
     }
     return scim_json_adopt(json, result_pool);
+}
+
+json_t *scim_json_read_own(const char *bytes, apr_size_t len, apr_pool_t *result_pool)
+{
+    return read_own(bytes, len, JSON_OBJECT, result_pool);
+}
+
+json_t *scim_json_read_own_array(const char *bytes, apr_size_t len, apr_pool_t *result_pool)
+{
+    return read_own(bytes, len, JSON_ARRAY, result_pool);
 }
 
 json_t *scim_json_get(const json_t *object, const char *name, const char **key)
@@ -369,7 +390,7 @@ json_t *scim_json_log_text(const char *text, apr_size_t max, apr_pool_t *scratch
              len--) {
         }
     }
-    json = json_stringn(text, len);
+    json = scim_json_textn(text, len);
     if (json) {
         return json;
     }
@@ -377,7 +398,7 @@ json_t *scim_json_log_text(const char *text, apr_size_t max, apr_pool_t *scratch
     for (i = 0; i < len; i++) {
         ascii[i] = (unsigned char)ascii[i] < 0x80 ? ascii[i] : '?';
     }
-    return json_stringn(ascii, len);
+    return scim_json_textn(ascii, len);
 }
 
 bool scim_json_unassigned(const json_t *value)

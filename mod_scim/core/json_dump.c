@@ -10,6 +10,7 @@
 #include <apr_strings.h>
 
 #include "json_bytes.h"
+#include "scim/heap.h"
 #include "scim/json.h"
 
 #define MIN_DIGITS 15 /* a decimal of so many digits survives a double */
@@ -25,26 +26,17 @@ typedef struct output {
     apr_size_t len;
     apr_size_t size;
     int digits; /* of numbers with a fraction */
-    apr_pool_t *pool;
     char small[4096];
 } output;
 
 static void grow(output *out, apr_size_t more)
 {
-    apr_abortfunc_t abort_fn = apr_pool_abort_get(out->pool);
     char *small = out->bytes == out->small ? out->small : NULL;
 
     while (out->size < out->len + more) {
         out->size *= 2;
     }
-    out->bytes = realloc(small ? NULL : out->bytes, out->size);
-    if (!out->bytes) {
-        /* As when a pool cannot grow. */
-        if (abort_fn) {
-            abort_fn(APR_ENOMEM);
-        }
-        abort();
-    }
+    out->bytes = scim_heap_checked(realloc(small ? NULL : out->bytes, out->size));
     if (small) {
         memcpy(out->bytes, small, out->len);
     }
@@ -257,7 +249,6 @@ char *scim_json_write(const json_t *json, apr_size_t *len, apr_pool_t *result_po
     out.bytes = out.small;
     out.size = sizeof(out.small);
     out.digits = MIN_DIGITS;
-    out.pool = result_pool;
     do {
         out.len = 0;
     } while (!put_value(&out, json));

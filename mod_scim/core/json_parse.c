@@ -1,23 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * From text to Jansson's trees, strings as a whole instead of by characters, and
- * counted on the way.  Every function answers NULL, or false, for what it leaves to
- * Jansson's own parser.
+ * counted on the way.  Every function answers NULL, or false, for a fault in the text.
  */
 #include "json_parse.h"
 
+#include <errno.h>
+#include <locale.h>
+#include <math.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "json_bytes.h"
+#include "scim/heap.h"
 #include "scim/json.h"
 #include "scim/text.h"
 
-#define DIGITS_MAX 18 /* that any json_int_t has room for */
+#define OWN_MAX_DEPTH 2048 /* Jansson's, and what the stack has room for */
+#define DIGITS_MAX 18      /* that any json_int_t has room for */
+#define INTEGER_MAX 20     /* characters of a json_int_t */
 
 typedef struct parser {
     const char *at;
     const char *end;
+    unsigned flags;
     int depth;
     apr_size_t values;
 } parser;
@@ -28,6 +35,11 @@ typedef struct quoted {
     apr_size_t len;
     bool escapes;
 } quoted;
+
+static bool is_own(const parser *p)
+{
+    return (p->flags & JSON_PARSE_OWN) != 0;
+}
 
 /* The next byte that is no white space, NUL at the end. */
 static char peek(parser *p)
@@ -80,11 +92,14 @@ static bool read_quoted(quoted *out, parser *p)
     out->escapes = false;
     for (;;) {
         foreign = skip_plain(p) || foreign;
-        if (p->end - p->at < 2) {
-            return false; /* no object ends with a string */
+        if (p->at == p->end) {
+            return false;
         }
         if (*p->at != '\\') {
             break;
+        }
+        if (p->end - p->at < 2) {
+            return false;
         }
         out->escapes = true;
         p->at += 2;
@@ -187,45 +202,119 @@ static apr_size_t unescape(char *bytes, apr_size_t len)
     return (apr_size_t)(at - bytes);
 }
 
+static json_t *make_unescaped(const quoted *text)
+{
+    json_t *string = scim_json_utf8(text->bytes, text->len);
+    char *bytes = (char *)json_string_value(string);
+    apr_size_t len = unescape(bytes, text->len);
+
+    if (!len) {
+        json_decref(string);
+        return NULL;
+    }
+    scim_json_rewrite(string, bytes, len);
+    return string;
+}
+
 static json_t *read_string(parser *p)
 {
-    json_t *string;
     quoted text;
-    char *bytes;
 
     if (!read_quoted(&text, p)) {
         return NULL;
     }
-    string = json_stringn_nocheck(text.bytes, text.len);
-    if (!text.escapes || !string) {
-        return string;
-    }
-    bytes = (char *)json_string_value(string);
-    text.len = unescape(bytes, text.len);
-    if (!text.len || json_string_setn_nocheck(string, bytes, text.len)) {
-        json_decref(string);
-        return NULL;
-    }
-    return string;
+    return text.escapes ? make_unescaped(&text) : scim_json_utf8(text.bytes, text.len);
 }
 
-static json_t *read_integer(parser *p)
+/* How many digits there are, which it steps over. */
+static apr_size_t skip_digits(parser *p)
 {
-    bool negative = *p->at == '-';
-    const char *digits = p->at += negative;
-    json_int_t value = 0;
+    const char *start = p->at;
 
     while (p->at < p->end && *p->at >= '0' && *p->at <= '9') {
-        if (p->at - digits == DIGITS_MAX) {
+        p->at++;
+    }
+    return (apr_size_t)(p->at - start);
+}
+
+/* Whatever the locale has for a point.  len bytes of text are a number. */
+static json_t *make_real(const char *text, apr_size_t len)
+{
+    char few[64], *copy = len < sizeof(few) ? few : scim_heap_checked(malloc(len + 1));
+    double value;
+
+    memcpy(copy, text, len);
+    copy[len] = '\0';
+    value = strtod_l(copy, NULL, newlocale(LC_ALL_MASK, "C", (locale_t)0));
+    if (copy != few) {
+        free(copy);
+    }
+    return isfinite(value) ? scim_json_real(value) : NULL;
+}
+
+/* What stands behind the digits of a number that begins at start, which are not those
+ * of an integer. */
+static json_t *read_real(parser *p, const char *start)
+{
+    if (p->at < p->end && *p->at == '.') {
+        p->at++;
+        if (!skip_digits(p)) {
             return NULL;
         }
-        value = 10 * value + (*p->at++ - '0');
     }
-    if (p->at == digits || (*digits == '0' && p->at - digits > 1) ||
-        (p->at < p->end && memchr(".eE", *p->at, 3))) {
+    if (p->at < p->end && (*p->at == 'e' || *p->at == 'E')) {
+        p->at++;
+        if (p->at < p->end && (*p->at == '+' || *p->at == '-')) {
+            p->at++;
+        }
+        if (!skip_digits(p)) {
+            return NULL;
+        }
+    }
+    return make_real(start, (apr_size_t)(p->at - start));
+}
+
+/* An integer of as many digits as may be too many. */
+static json_t *make_long_integer(const parser *p, const char *text, apr_size_t len)
+{
+    char copy[INTEGER_MAX + 1];
+    json_int_t value;
+
+    if (len <= INTEGER_MAX) {
+        memcpy(copy, text, len);
+        copy[len] = '\0';
+        errno = 0;
+        value = strtoll(copy, NULL, 10);
+        if (!errno) {
+            return scim_json_integer(value);
+        }
+    }
+    return p->flags & JSON_PARSE_WIDE ? make_real(text, len) : NULL;
+}
+
+static json_t *read_number(parser *p)
+{
+    const char *start = p->at, *digits;
+    bool negative = *start == '-';
+    json_int_t value = 0;
+    apr_size_t len, i;
+
+    p->at += negative;
+    digits = p->at;
+    len = skip_digits(p);
+    if (!len || (*digits == '0' && len > 1)) {
         return NULL;
     }
-    return json_integer(negative ? -value : value);
+    if (p->at < p->end && memchr(".eE", *p->at, 3)) {
+        return read_real(p, start);
+    }
+    if (len > DIGITS_MAX) {
+        return make_long_integer(p, start, (apr_size_t)(p->at - start));
+    }
+    for (i = 0; i < len; i++) {
+        value = 10 * value + (digits[i] - '0');
+    }
+    return scim_json_integer(negative ? -value : value);
 }
 
 static json_t *read_word(parser *p, const char *word, json_t *meant)
@@ -249,11 +338,25 @@ static bool read_elements(json_t *array, parser *p)
     do {
         json_t *value = read_value(p);
 
-        if (!value || json_array_append_new(array, value)) {
+        if (!value) {
             return false;
         }
+        scim_json_append(array, value);
     } while (take(p, ','));
     return take(p, ']');
+}
+
+static bool put_unescaped(json_t *object, const quoted *name, json_t *value)
+{
+    json_t *string = make_unescaped(name);
+
+    if (!string) {
+        json_decref(value);
+        return false;
+    }
+    scim_json_setn(object, json_string_value(string), json_string_length(string), value);
+    json_decref(string);
+    return true;
 }
 
 /* An object that has not grown had the name before. */
@@ -263,13 +366,16 @@ static bool read_member(json_t *object, parser *p)
     quoted name;
     json_t *value;
 
-    if (before == SCIM_JSON_MAX_KEYS || !read_quoted(&name, p) || name.escapes ||
-        !take(p, ':')) {
+    if ((before == SCIM_JSON_MAX_KEYS && !is_own(p)) || !read_quoted(&name, p) ||
+        !take(p, ':') || !(value = read_value(p))) {
         return false;
     }
-    value = read_value(p);
-    return value && !json_object_setn_new_nocheck(object, name.bytes, name.len, value) &&
-           json_object_size(object) > before;
+    if (!name.escapes) {
+        scim_json_setn(object, name.bytes, name.len, value);
+    } else if (!put_unescaped(object, &name, value)) {
+        return false;
+    }
+    return json_object_size(object) > before || is_own(p);
 }
 
 static bool read_members(json_t *object, parser *p)
@@ -288,7 +394,7 @@ static bool read_members(json_t *object, parser *p)
 static json_t *read_container(parser *p, json_t *made, bool fill(json_t *, parser *))
 {
     p->at++;
-    if (p->depth == SCIM_JSON_MAX_DEPTH) {
+    if (p->depth == (is_own(p) ? OWN_MAX_DEPTH : SCIM_JSON_MAX_DEPTH)) {
         json_decref(made);
         return NULL;
     }
@@ -305,14 +411,14 @@ static json_t *read_value(parser *p)
 {
     char first = peek(p);
 
-    if (p->values++ == SCIM_JSON_MAX_ELEMENTS) {
+    if (p->values++ == SCIM_JSON_MAX_ELEMENTS && !is_own(p)) {
         return NULL;
     }
     switch (first) {
     case '{':
-        return read_container(p, json_object(), read_members);
+        return read_container(p, scim_json_object(), read_members);
     case '[':
-        return read_container(p, json_array(), read_elements);
+        return read_container(p, scim_json_array(), read_elements);
     case '"':
         return read_string(p);
     case 't':
@@ -322,14 +428,14 @@ static json_t *read_value(parser *p)
     case 'n':
         return read_word(p, "null", json_null());
     default:
-        return first == '-' || (first >= '0' && first <= '9') ? read_integer(p) : NULL;
+        return first == '-' || (first >= '0' && first <= '9') ? read_number(p) : NULL;
     }
 }
 
-json_t *json_parse(const char *bytes, apr_size_t len)
+json_t *json_parse(const char *bytes, apr_size_t len, unsigned flags)
 {
-    parser p = {bytes, bytes + len, 0, 0};
-    json_t *json = peek(&p) == '{' ? read_value(&p) : NULL;
+    parser p = {bytes, bytes + len, flags, 0, 0};
+    json_t *json = read_value(&p);
 
     peek(&p);
     if (p.at < p.end) {

@@ -306,6 +306,7 @@ static bool evaluate(const scim_filter *filter, view *v)
 
     v->texts = &texts;
     found = matches(filter, v);
+    v->texts = NULL;
     if (texts.pool) {
         apr_pool_destroy(texts.pool);
     }
@@ -337,11 +338,12 @@ static json_t *literal_json(const scim_filter *test)
     switch (value->kind) {
     case SCIM_LITERAL_STRING:
     case SCIM_LITERAL_TIME:
-        return json_stringn(value->text, value->text_len);
+        return scim_json_textn(value->text, value->text_len);
     case SCIM_LITERAL_BOOLEAN:
         return json_boolean(value->boolean);
     case SCIM_LITERAL_NUMBER:
-        return value->is_integer ? json_integer(value->integer) : json_real(value->real);
+        return value->is_integer ? scim_json_integer(value->integer)
+                                 : scim_json_real(value->real);
     case SCIM_LITERAL_NULL:
         break;
     }
@@ -357,10 +359,11 @@ static bool add_term(json_t *object, const scim_filter *test)
     bool agrees;
 
     if (attribute->multi_valued && value) {
-        value = json_pack("[o]", value);
+        value = scim_json_pack("[o]", value);
     }
     if (!there) {
-        return json_object_set_new(object, attribute->name, value) == 0;
+        scim_json_set(object, attribute->name, value);
+        return value != NULL;
     }
     agrees = json_equal(there, value);
     json_decref(value);
@@ -378,7 +381,7 @@ static bool add_terms(json_t *object, const scim_filter *filter)
 
 json_t *scim_filter_template(const scim_filter *filter, apr_pool_t *result_pool)
 {
-    json_t *object = json_object();
+    json_t *object = scim_json_object();
 
     if (!add_terms(object, filter)) {
         json_decref(object);

@@ -149,9 +149,9 @@ static const scim_error *read_password(patch_reader *reader, const scim_path *pa
 
 static json_t *array_of(json_t *element, apr_pool_t *pool)
 {
-    json_t *array = json_array();
+    json_t *array = scim_json_array();
 
-    json_array_append(array, element);
+    scim_json_append(array, json_incref(element));
     return scim_json_adopt(array, pool);
 }
 
@@ -350,7 +350,7 @@ static const scim_error *read_kind(patch_reader *reader, const json_t *operation
         [PATCH_REPLACE] = "replace",
     };
     const char *op = json_string_value(json_object_get(operation, "op"));
-    int kind;
+    patch_kind kind;
 
     for (kind = PATCH_ADD; op && kind <= PATCH_REPLACE; kind++) {
         if (strcmp(op, names[kind]) == 0) {

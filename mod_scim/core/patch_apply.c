@@ -83,7 +83,7 @@ static json_t *need(json_t *object, const char *name, json_t *make(void))
 
     if (!value) {
         value = make();
-        json_object_set_new_nocheck(object, name, value);
+        scim_json_set(object, name, value);
     }
     return value;
 }
@@ -102,7 +102,7 @@ static const scim_error *put(work *w, json_t *object, const scim_attribute *attr
     if (!value) {
         json_object_del(object, attribute->name);
     } else if (!same) {
-        json_object_set_new_nocheck(object, attribute->name, json_deep_copy(value));
+        scim_json_set(object, attribute->name, scim_json_deep_copy(value));
     }
     return NULL;
 }
@@ -132,7 +132,7 @@ static const scim_error *tidy(work *w, json_t *holder, const scim_attribute *att
     SCIM_ERR(scim_validate_value(&canonical, json_object_get(holder, attribute->name),
                                  attribute, false, attribute->path, true, w->scratch));
     if (canonical) {
-        json_object_set_nocheck(holder, attribute->name, canonical);
+        scim_json_set(holder, attribute->name, json_incref(canonical));
     } else {
         json_object_del(holder, attribute->name);
     }
@@ -153,7 +153,7 @@ static void set_primary(json_t *array, const json_t *primary)
 
     json_array_foreach (array, i, element) {
         if (element != primary && is_primary(element)) {
-            json_object_set_new_nocheck(element, "primary", json_false());
+            scim_json_set(element, "primary", json_false());
         }
     }
 }
@@ -161,7 +161,7 @@ static void set_primary(json_t *array, const json_t *primary)
 static const scim_error *append(work *w, json_t *holder, const scim_attribute *attribute,
                                 const json_t *values)
 {
-    json_t *array = need(holder, attribute->name, json_array);
+    json_t *array = need(holder, attribute->name, scim_json_array);
     const json_t *value;
     size_t i;
 
@@ -170,7 +170,7 @@ static const scim_error *append(work *w, json_t *holder, const scim_attribute *a
         if (is_primary(value)) {
             set_primary(array, NULL);
         }
-        json_array_append_new(array, json_deep_copy(value));
+        scim_json_append(array, scim_json_deep_copy(value));
     }
     return tidy(w, holder, attribute);
 }
@@ -216,7 +216,7 @@ static const scim_error *remove_listed(work *w, json_t *holder, const scim_attri
 static const scim_error *put_reference(work *w, json_t *holder, const scim_attribute *attribute,
                                        const json_t *value)
 {
-    json_t *reference = need(holder, attribute->name, json_object);
+    json_t *reference = need(holder, attribute->name, scim_json_object);
     const json_t *target = json_object_get(value, "value");
 
     if (target && !json_equal(target, json_object_get(reference, "value"))) {
@@ -254,7 +254,7 @@ static const scim_error *change_sub(work *w, json_t *holder, const patch_change 
 {
     const scim_attribute *attribute = change->path.attribute;
     const scim_attribute *sub = change->path.sub;
-    json_t *object = need(holder, attribute->name, json_object);
+    json_t *object = need(holder, attribute->name, scim_json_object);
 
     if (is_reference(attribute) && strcmp(sub->name, "value") == 0 &&
         !json_equal(change->value, json_object_get(object, sub->name))) {
@@ -297,7 +297,7 @@ static const scim_error *keep(work *w, json_t *element, const json_t *before,
             return immutable_error(sub, w->pool);
         }
         if (kept && !now && (fixed || json_object_get(change->template, sub->name))) {
-            json_object_set_nocheck(element, sub->name, kept);
+            scim_json_set(element, sub->name, json_incref(kept));
         }
     }
     return NULL;
@@ -320,7 +320,7 @@ static const scim_error *change_element(work *w, json_t *array, size_t i,
     if (change->kind == PATCH_ADD && json_is_object(element)) {
         return merge(w, element, change->path.attribute, change->value);
     }
-    made = scim_json_adopt(json_deep_copy(change->value), w->scratch);
+    made = scim_json_adopt(scim_json_deep_copy(change->value), w->scratch);
     SCIM_ERR(keep(w, made, element, change));
     json_array_set(array, i, made);
     return NULL;
@@ -348,9 +348,9 @@ static const scim_error *add_element(work *w, json_t *holder, const patch_change
         (!change->template || (change->kind == PATCH_REPLACE && !lenient))) {
         return no_target(w, change);
     }
-    array = need(holder, attribute->name, json_array);
-    element = change->template ? json_deep_copy(change->template) : json_object();
-    json_array_append_new(array, element);
+    array = need(holder, attribute->name, scim_json_array);
+    element = change->template ? scim_json_deep_copy(change->template) : scim_json_object();
+    scim_json_append(array, element);
     SCIM_ERR(change_element(
         w, array, json_array_size(array) - 1,
         &(patch_change){.kind = PATCH_ADD, .path = change->path, .value = change->value}));
@@ -376,7 +376,7 @@ static const scim_error *change_elements(work *w, json_t *holder, const patch_ch
     apr_size_t hits = 0;
     apr_size_t i;
 
-    SCIM_ERR(spend(w, weight(array) * scim_filter_terms(change->path.filter)));
+    SCIM_ERR(spend(w, weight(array) * (apr_size_t)scim_filter_terms(change->path.filter)));
     for (i = 0; i < count; i++) {
         if (is_hit(w, change, json_array_get(array, i))) {
             SCIM_ERR(change_element(w, array, i, change));
@@ -421,7 +421,7 @@ static const scim_error *apply_change(work *w, const patch_change *change)
         return remove_extension(w, path->extension);
     }
     if (path->extension) {
-        holder = need(w->json, path->extension->urn, json_object);
+        holder = need(w->json, path->extension->urn, scim_json_object);
     }
     if (path->attribute->multi_valued && (path->filter || path->sub)) {
         return change_elements(w, holder, change);
@@ -516,7 +516,7 @@ static void copy_value(json_t *copy, const json_t *existing, const char *name)
     const json_t *value = json_object_get(copy, name);
 
     if (value && value == json_object_get(existing, name)) {
-        json_object_set_new_nocheck(copy, name, json_deep_copy(value));
+        scim_json_set(copy, name, scim_json_deep_copy(value));
     }
 }
 
@@ -538,7 +538,7 @@ static void copy_references(json_t *copy, const json_t *existing, const scim_sch
 static json_t *working_copy(const json_t *existing, const scim_patch *patch)
 {
     const scim_resource_type *type = patch->type;
-    json_t *copy = json_copy((json_t *)existing);
+    json_t *copy = scim_json_copy(existing);
     int i;
 
     for (i = 0; i < patch->changes->nelts; i++) {

@@ -163,8 +163,8 @@ static const scim_error *described_member(json_t **out, const patch_reader *read
             reader->pool, SCIM_E_MUTABILITY,
             "members.value is immutable: remove the member and add the other");
     }
-    element = scim_json_adopt(json_deep_copy(element), reader->pool);
-    json_object_update_missing(element, (json_t *)value);
+    element = scim_json_adopt(scim_json_deep_copy(element), reader->pool);
+    scim_json_update_missing(element, value);
     *out = element;
     return NULL;
 }

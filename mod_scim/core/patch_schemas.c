@@ -49,7 +49,7 @@ static const scim_error *read_urn(patch_reader *reader, const json_t *value)
 
 static bool is_hit(const patch_reader *reader, const scim_filter *filter, const char *urn)
 {
-    json_t *value = scim_json_adopt(json_string(urn), reader->pool);
+    json_t *value = scim_json_adopt(scim_json_text(urn), reader->pool);
 
     return scim_filter_match_element(filter, value, reader->pool);
 }

@@ -137,9 +137,9 @@ static scim_path_status scan_names(scim_path *out, const char **cursor, const ch
         }
     }
     *cursor = at;
-    find_attribute(out, name, name_end - name, qualified, type);
+    find_attribute(out, name, (apr_size_t)(name_end - name), qualified, type);
     if (out->attribute && sub) {
-        out->sub = scim_attribute_sub(out->attribute, sub, at - sub);
+        out->sub = scim_attribute_sub(out->attribute, sub, (apr_size_t)(at - sub));
     }
     return out->attribute && (!sub || out->sub) ? SCIM_PATH_OK : SCIM_PATH_UNKNOWN;
 }
@@ -180,7 +180,7 @@ static scim_path_status scan_sub(scim_path *path, const char **cursor, const cha
     if (*cursor == sub) {
         return SCIM_PATH_MALFORMED;
     }
-    path->sub = scim_attribute_sub(path->attribute, sub, *cursor - sub);
+    path->sub = scim_attribute_sub(path->attribute, sub, (apr_size_t)(*cursor - sub));
     return path->sub ? SCIM_PATH_OK : SCIM_PATH_UNKNOWN;
 }
 

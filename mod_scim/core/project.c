@@ -64,7 +64,8 @@ static apr_array_header_t *split(const char *list, apr_pool_t *pool)
             last--;
         }
         if (last > start) {
-            APR_ARRAY_PUSH(names, const char *) = apr_pstrmemdup(pool, start, last - start);
+            APR_ARRAY_PUSH(names, const char *) =
+                apr_pstrmemdup(pool, start, (apr_size_t)(last - start));
         }
         list = *end ? end + 1 : end;
     }
@@ -295,12 +296,12 @@ typedef struct selection {
 
 static json_t *select_object(const selection *shown, const json_t *object)
 {
-    json_t *out = json_object();
+    json_t *out = scim_json_object();
 
     for (int i = 0; i < shown->count; i++) {
         json_t *value = json_object_get(object, shown->subs[i]->name);
         if (value) {
-            json_object_set(out, shown->subs[i]->name, value);
+            scim_json_set(out, shown->subs[i]->name, json_incref(value));
         }
     }
     if (json_object_size(out) == 0) {
@@ -312,12 +313,12 @@ static json_t *select_object(const selection *shown, const json_t *object)
 
 static json_t *select_array(const selection *shown, const json_t *array)
 {
-    json_t *out = json_array();
+    json_t *out = scim_json_array();
 
     for (size_t i = 0; i < json_array_size(array); i++) {
         json_t *element = select_object(shown, json_array_get(array, i));
         if (element) {
-            json_array_append_new(out, element);
+            scim_json_append(out, element);
         }
     }
     /* an attribute that was empty before is shown as it was */
@@ -331,7 +332,8 @@ static json_t *select_array(const selection *shown, const json_t *array)
 static selection select_subs(const scim_projection *projection, const scim_attribute *attribute,
                              apr_pool_t *pool)
 {
-    selection shown = {apr_palloc(pool, attribute->subs_count * sizeof(*shown.subs)), 0};
+    apr_size_t most = (apr_size_t)attribute->subs_count;
+    selection shown = {apr_palloc(pool, most * sizeof(*shown.subs)), 0};
 
     for (int i = 0; i < attribute->subs_count; i++) {
         if (wants_sub(projection, &attribute->subs[i])) {
@@ -362,14 +364,14 @@ static void project_member(const scim_projection *projection, json_t *out, const
     }
     json_t *shown = project_value(projection, value, attribute, pool);
     if (shown) {
-        json_object_set_new(out, key, shown);
+        scim_json_set(out, key, shown);
     }
 }
 
 static void project_extension(const scim_projection *projection, json_t *out, const char *key,
                               json_t *value, const scim_schema *schema, apr_pool_t *pool)
 {
-    json_t *shown = json_object();
+    json_t *shown = scim_json_object();
     const char *name;
     json_t *member;
 
@@ -378,7 +380,7 @@ static void project_extension(const scim_projection *projection, json_t *out, co
         project_member(projection, shown, name, member, attribute, pool);
     }
     if (json_object_size(shown) > 0) {
-        json_object_set(out, key, shown);
+        scim_json_set(out, key, json_incref(shown));
     }
     json_decref(shown);
 }
@@ -386,7 +388,7 @@ static void project_extension(const scim_projection *projection, json_t *out, co
 json_t *scim_projection_apply(const scim_projection *projection, const json_t *resource,
                               const scim_resource_type *type, apr_pool_t *result_pool)
 {
-    json_t *out = scim_json_adopt(json_object(), result_pool);
+    json_t *out = scim_json_adopt(scim_json_object(), result_pool);
     const char *key;
     json_t *value;
 

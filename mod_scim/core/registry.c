@@ -93,7 +93,7 @@ typedef struct builder {
 } builder;
 
 static const scim_error *fault(const builder *b, const char *place, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
+    __attribute__((format(printf, 3, 4), returns_nonnull));
 
 static const scim_error *fault(const builder *b, const char *place, const char *fmt, ...)
 {
@@ -494,7 +494,7 @@ static void set_missing(json_t *json, const char *key, json_t *value)
     if (json_object_get(json, key)) {
         json_decref(value);
     } else {
-        json_object_set_new(json, key, value);
+        scim_json_set(json, key, value);
     }
 }
 
@@ -506,18 +506,18 @@ static void complete(json_t *json, const scim_attribute *a)
                 a->type == SCIM_TYPE_BINARY;
     bool number = a->type == SCIM_TYPE_INTEGER || a->type == SCIM_TYPE_DECIMAL;
 
-    set_missing(json, "type", json_string(type_words[a->type]));
+    set_missing(json, "type", scim_json_text(type_words[a->type]));
     set_missing(json, "multiValued", json_boolean(a->multi_valued));
     set_missing(json, "required", json_boolean(a->required));
-    set_missing(json, "mutability", json_string(mutability_words[a->mutability]));
-    set_missing(json, "returned", json_string(returned_words[a->returned]));
+    set_missing(json, "mutability", scim_json_text(mutability_words[a->mutability]));
+    set_missing(json, "returned", scim_json_text(returned_words[a->returned]));
     if (text) {
         set_missing(json, "caseExact", json_boolean(a->case_exact));
     } else {
         json_object_del(json, "caseExact");
     }
     if (text || number) {
-        set_missing(json, "uniqueness", json_string(uniqueness_words[a->uniqueness]));
+        set_missing(json, "uniqueness", scim_json_text(uniqueness_words[a->uniqueness]));
     } else if (a->uniqueness == SCIM_UNIQUE_NONE) {
         json_object_del(json, "uniqueness");
     }
@@ -541,7 +541,7 @@ static const scim_error *read_attributes(const builder *b, const scim_attribute 
                                          const scim_attribute *parent)
 {
     int total = (int)json_array_size(list);
-    scim_attribute *attributes = apr_pcalloc(b->pool, total * sizeof(*attributes));
+    scim_attribute *attributes = apr_pcalloc(b->pool, (apr_size_t)total * sizeof(*attributes));
 
     for (int i = 0; i < total; i++) {
         scim_attribute *a = &attributes[i];
@@ -549,7 +549,7 @@ static const scim_error *read_attributes(const builder *b, const scim_attribute 
         a->parent = parent;
         const char *place = apr_psprintf(b->pool, "%s%s[%d]", parent ? parent->path : "",
                                          parent ? ".subAttributes" : "attributes", i);
-        SCIM_ERR(read_attribute(b, a, json_array_get(list, i), place));
+        SCIM_ERR(read_attribute(b, a, json_array_get(list, (size_t)i), place));
         for (int k = 0; k < i; k++) {
             if (scim_text_casecmp(attributes[k].name, a->name) == 0) {
                 return fault(b, a->path, "is defined twice");
@@ -567,9 +567,9 @@ static const scim_error *read_attributes(const builder *b, const scim_attribute 
  * which many documents lack, and without what "meta" it may have. */
 static const json_t *publish(const builder *b, json_t *json, const char *urn)
 {
-    json_t *document = scim_json_adopt(json_pack("{s:[s]}", "schemas", urn), b->pool);
+    json_t *document = scim_json_adopt(scim_json_pack("{s:[s]}", "schemas", urn), b->pool);
 
-    json_object_update_missing(document, json);
+    scim_json_update_missing(document, json);
     json_object_del(document, "meta");
     return document;
 }
@@ -673,7 +673,7 @@ static void copy_attribute(scim_attribute *out, const scim_attribute *from,
     *out = *from;
     out->schema = schema;
     if (from->subs_count > 0) {
-        scim_attribute *subs = apr_pcalloc(pool, from->subs_count * sizeof(*subs));
+        scim_attribute *subs = apr_pcalloc(pool, (apr_size_t)from->subs_count * sizeof(*subs));
         for (int i = 0; i < from->subs_count; i++) {
             copy_attribute(&subs[i], &from->subs[i], schema, pool);
             subs[i].parent = out;
@@ -688,7 +688,7 @@ static const scim_schema *common_for(const builder *b, const scim_schema *core)
 {
     scim_schema *schema = apr_pmemdup(b->pool, b->common, sizeof(*schema));
     scim_attribute *attributes =
-        apr_pcalloc(b->pool, b->common->attributes_count * sizeof(*attributes));
+        apr_pcalloc(b->pool, (apr_size_t)b->common->attributes_count * sizeof(*attributes));
 
     schema->attributes = attributes;
     schema->attributes_count = 0;
@@ -720,7 +720,7 @@ static const scim_error *read_extension(const builder *b, scim_extension *out, j
                      "%s is the schema of a resource type and extends no other", urn);
     }
     /* in the case in which /Schemas has it */
-    json_object_set_new(json, "schema", json_string(out->schema->urn));
+    scim_json_set(json, "schema", scim_json_text(out->schema->urn));
     return NULL;
 }
 
@@ -729,14 +729,14 @@ static const scim_error *read_extensions(const builder *b, scim_resource_type *o
 {
     const json_t *list = json_object_get(json, "schemaExtensions");
     int total = (int)json_array_size(list);
-    scim_extension *extensions = apr_pcalloc(b->pool, total * sizeof(*extensions));
+    scim_extension *extensions = apr_pcalloc(b->pool, (apr_size_t)total * sizeof(*extensions));
 
     if (list && !json_is_array(list)) {
         return fault(b, "schemaExtensions", "must be an array, is %s", scim_json_kind(list));
     }
     out->extensions = extensions;
     for (int i = 0; i < total; i++) {
-        SCIM_ERR(read_extension(b, &extensions[i], json_array_get(list, i)));
+        SCIM_ERR(read_extension(b, &extensions[i], json_array_get(list, (size_t)i)));
         if (scim_type_is_extension(out, extensions[i].schema)) {
             return fault(b, "schemaExtensions", "%s stands twice", extensions[i].schema->urn);
         }
@@ -795,7 +795,7 @@ static const scim_error *read_type_names(const builder *b, scim_resource_type *o
     out->id = out->name;
     SCIM_ERR(read_text(b, &out->id, json, "id", out->name));
     SCIM_ERR(check_type_name(b, out));
-    set_missing(json, "id", json_string(out->name));
+    set_missing(json, "id", scim_json_text(out->name));
     return check_endpoint(b, out);
 }
 
@@ -852,7 +852,7 @@ static const scim_error *add_type(builder *b, const source *s)
     if (!type.schema) {
         return fault(b, type.name, "there is no schema %s", urn);
     }
-    json_object_set_new(s->json, "schema", json_string(type.schema->urn));
+    scim_json_set(s->json, "schema", scim_json_text(type.schema->urn));
     SCIM_ERR(read_extensions(b, &type, s->json));
     type.common = common_for(b, type.schema);
     type.members = find_role(type.schema, SCIM_ROLE_MEMBERS);

@@ -171,7 +171,10 @@ scim_sort_key scim_sort_key_of(const scim_sort *sort, const json_t *resource,
     const json_t *value = leaf ? value_of(sort, resource) : NULL;
     unsigned char boolean;
 
-    switch (json_typeof(value ? value : json_null())) {
+    if (!value) {
+        return (scim_sort_key){missing, sizeof(missing)};
+    }
+    switch (json_typeof(value)) {
     case JSON_STRING:
         return string_key(value, leaf, result_pool);
     case JSON_INTEGER:

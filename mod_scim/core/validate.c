@@ -50,8 +50,8 @@ static json_t *share(const json_t *value)
 
 static json_t *list_of(const char *text)
 {
-    json_t *list = json_array();
-    json_array_append_new(list, json_string(text));
+    json_t *list = scim_json_array();
+    scim_json_append(list, scim_json_text(text));
     return list;
 }
 
@@ -75,7 +75,7 @@ static json_t *read_string(const json_t *value, const scim_attribute *attribute)
     if (attribute->role == SCIM_ROLE_COUNTRY) {
         code = scim_country_code(json_string_value(value));
     }
-    return code ? json_string(code) : share(value);
+    return code ? scim_json_text(code) : share(value);
 }
 
 static json_t *read_boolean(const json_t *value, const scim_attribute *attribute)
@@ -100,7 +100,7 @@ static json_t *read_datetime(const json_t *value, const scim_attribute *attribut
         return NULL;
     }
     char text[SCIM_TIME_LEN + 1];
-    return json_string(scim_time_format(when, text));
+    return scim_json_text(scim_time_format(when, text));
 }
 
 /* RFC 4648 section 4, where the padding may be missing. */
@@ -176,7 +176,7 @@ static const scim_error *put_canonical(json_t *into, const json_t *value,
         made = json_null();
     }
     if (made) {
-        json_object_set_new_nocheck(into, attribute->name, made);
+        scim_json_set(into, attribute->name, made);
     }
     return NULL;
 }
@@ -212,10 +212,10 @@ static const scim_error *fill_object(json_t *into, const json_t *from,
 static const char *whole_key(const json_t *element, const scim_attribute *attribute,
                              apr_pool_t *pool)
 {
-    json_t *ordered = json_object();
+    json_t *ordered = scim_json_object();
     for (int i = 0; i < attribute->subs_count; i++) {
         const char *name = attribute->subs[i].name;
-        json_object_set_nocheck(ordered, name, json_object_get(element, name));
+        scim_json_set(ordered, name, json_incref(json_object_get(element, name)));
     }
     apr_size_t len;
     const char *text = scim_json_write(attribute->subs ? ordered : element, &len, pool);
@@ -257,18 +257,18 @@ static void add_element(json_t *list, json_t *element, apr_hash_t *seen,
                         const scim_attribute *attribute, const checker *c)
 {
     if (!seen) {
-        json_array_append_new(list, element);
+        scim_json_append(list, element);
         return;
     }
     const char *key = element_key(element, attribute, c->pool);
     json_t *same = apr_hash_get(seen, key, APR_HASH_KEY_STRING);
     if (!same) {
         apr_hash_set(seen, key, APR_HASH_KEY_STRING, element);
-        json_array_append_new(list, element);
+        scim_json_append(list, element);
         return;
     }
     if (json_is_object(same)) {
-        json_object_update(same, element);
+        scim_json_update(same, element);
     }
     json_decref(element);
 }
@@ -289,7 +289,7 @@ static const scim_error *settle_primary(json_t *list, const place *at, const che
                                    in_words(at, c->pool));
         }
         if (primary) {
-            json_object_set_new_nocheck(primary, "primary", json_false());
+            scim_json_set(primary, "primary", json_false());
         }
         primary = element;
     }
@@ -331,7 +331,7 @@ static const scim_error *canonical(json_t **out, const json_t *value,
         return *out ? NULL : wrong_simple(at, attribute, value, c);
     }
 
-    json_t *made = list ? json_array() : json_object();
+    json_t *made = list ? scim_json_array() : scim_json_object();
     const scim_error *err = list ? fill_list(made, value, attribute, at, c)
                                  : fill_object(made, value, attribute, NULL, at, c);
     if (err || json_array_size(made) + json_object_size(made) == 0) {
@@ -531,8 +531,8 @@ static const scim_error *put_extension(scim_draft *draft, const json_t *value,
     if (is_unassigned(value)) {
         return NULL;
     }
-    json_t *object = json_object();
-    json_object_set_new_nocheck(draft->json, schema->urn, object);
+    json_t *object = scim_json_object();
+    scim_json_set(draft->json, schema->urn, object);
     return fill_object(object, value, NULL, schema, &at, c);
 }
 
@@ -567,18 +567,18 @@ static const scim_error *keep_immutable(json_t *now, const json_t *before,
         }
         if (attribute->mutability == SCIM_WRITE_ONLY) {
             if (!is) {
-                json_object_set_new_nocheck(now, attribute->name, share(was));
+                scim_json_set(now, attribute->name, share(was));
             }
         } else if (attribute->mutability != SCIM_IMMUTABLE) {
             if (attribute->type == SCIM_TYPE_COMPLEX && !attribute->multi_valued) {
                 if (!is) {
-                    is = json_object();
-                    json_object_set_new_nocheck(now, attribute->name, is);
+                    is = scim_json_object();
+                    scim_json_set(now, attribute->name, is);
                 }
                 SCIM_ERR(keep_immutable(is, was, attribute->subs, attribute->subs_count, c));
             }
         } else if (!is) {
-            json_object_set_new_nocheck(now, attribute->name, share(was));
+            scim_json_set(now, attribute->name, share(was));
         } else if (!json_equal(is, was)) {
             return scim_error_make(c->pool, SCIM_E_MUTABILITY,
                                    "%s is immutable: it has a value and cannot be changed",
@@ -599,8 +599,8 @@ static const scim_error *keep_all_immutable(scim_draft *draft, const json_t *exi
         const json_t *was = json_object_get(existing, schema->urn);
         json_t *is = json_object_get(draft->json, schema->urn);
         if (!is) {
-            is = json_object();
-            json_object_set_new_nocheck(draft->json, schema->urn, is);
+            is = scim_json_object();
+            scim_json_set(draft->json, schema->urn, is);
         }
         SCIM_ERR(keep_immutable(is, was, schema->attributes, schema->attributes_count, c));
     }
@@ -612,9 +612,9 @@ static void begin_draft(scim_draft *draft, const scim_resource_type *type, bool 
 {
     memset(draft, 0, sizeof(*draft));
     draft->type = type;
-    draft->json = scim_json_adopt(json_object(), pool);
+    draft->json = scim_json_adopt(scim_json_object(), pool);
     /* Holds the first place; scim_validate_whole says what it lists. */
-    json_object_set_new_nocheck(draft->json, "schemas", list_of(type->schema->urn));
+    scim_json_set(draft->json, "schemas", list_of(type->schema->urn));
     if (replaces && type->members) {
         scim_member_op clear = {.kind = SCIM_MEMBER_CLEAR, .where = type->members->path};
         draft->members = apr_array_make(pool, 1, sizeof(scim_member_op));
@@ -730,7 +730,7 @@ static const scim_error *check_extension(json_t *schemas, const json_t *object,
 {
     const scim_schema *schema = extension->schema;
     if (object) {
-        json_array_append_new(schemas, json_string(schema->urn));
+        scim_json_append(schemas, scim_json_text(schema->urn));
         return check_object(object, schema->attributes, schema->attributes_count, NULL, c);
     }
     if (extension->required) {
@@ -751,7 +751,7 @@ const scim_error *scim_validate_whole(json_t *json, const scim_resource_type *ty
     SCIM_ERR(check_object(json, core->attributes, core->attributes_count, NULL, &c));
 
     json_t *schemas = list_of(core->urn);
-    json_object_set_new_nocheck(json, "schemas", schemas);
+    scim_json_set(json, "schemas", schemas);
     for (int i = 0; i < type->extensions_count; i++) {
         const scim_extension *extension = &type->extensions[i];
         SCIM_ERR(check_extension(schemas, json_object_get(json, extension->schema->urn),

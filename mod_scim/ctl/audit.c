@@ -107,10 +107,10 @@ static json_t *line_of(const ctl *c, const char *op, const char *tenant, const c
 {
     char now[SCIM_TIME_LEN + 1];
 
-    return json_pack("{s:s, s:o, s:o, s:s, s:o, s:s}", "time",
-                     scim_time_format(apr_time_now(), now), "tenant", text_of(tenant, c),
-                     "connection", text_of(connection, c), "client", "scimctl", "user",
-                     text_of(c->audit_log->user, c), "op", op);
+    return scim_json_pack("{s:s, s:o, s:o, s:s, s:o, s:s}", "time",
+                          scim_time_format(apr_time_now(), now), "tenant", text_of(tenant, c),
+                          "connection", text_of(connection, c), "client", "scimctl", "user",
+                          text_of(c->audit_log->user, c), "op", op);
 }
 
 /* One write, so that lines of several writers do not mix. */
@@ -130,7 +130,7 @@ static bool write_text(int fd, const char *text, size_t len)
 /* Takes line over. */
 static void add_line(ctl *c, json_t *line)
 {
-    char *text = json_dumps(line, JSON_COMPACT | JSON_ENSURE_ASCII);
+    char *text = scim_json_dumps(line, JSON_COMPACT | JSON_ENSURE_ASCII);
     size_t len = strlen(text);
 
     text[len] = '\n'; /* in place of the NUL: nobody needs that */
@@ -152,7 +152,7 @@ void ctl_audit(ctl *c, const char *op, const char *tenant, const char *connectio
     }
     line = line_of(c, op, tenant, connection);
     if (hint) {
-        json_object_set_new(line, "hint", text_of(hint, c));
+        scim_json_set(line, "hint", text_of(hint, c));
     }
     add_line(c, line);
 }
@@ -175,13 +175,13 @@ static void audit_consequence(ctl *c, const scim_consequence *consequence)
     json_t *line = line_of(c, op_of(consequence, c->pool), consequence->tenant, NULL);
     char id[SCIM_ID_TEXT + 1];
 
-    json_object_set_new(line, "type", text_of(consequence->type->name, c));
-    json_object_set_new(line, "id", json_string(scim_id_format(&consequence->id, id)));
+    scim_json_set(line, "type", text_of(consequence->type->name, c));
+    scim_json_set(line, "id", scim_json_text(scim_id_format(&consequence->id, id)));
     if (!consequence->deleted) {
-        json_object_set_new(line, "version", json_integer((json_int_t)consequence->version));
-        json_object_set_new(line, "changed", json_pack("[s]", "active"));
+        scim_json_set(line, "version", scim_json_integer((json_int_t)consequence->version));
+        scim_json_set(line, "changed", scim_json_pack("[s]", "active"));
     }
-    json_object_set_new(line, "cause", json_string(scim_id_format(&consequence->group, id)));
+    scim_json_set(line, "cause", scim_json_text(scim_id_format(&consequence->group, id)));
     add_line(c, line);
 }
 

@@ -177,12 +177,12 @@ static void tell_backup(const ctl *c, const scim_backup *sum)
 
     if (c->json) {
         json_t *json =
-            json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:o}", "store", c->url, "file",
-                      c->operand, "instance", sum->instance, "entries", (json_int_t)sum->rows,
-                      "bytes", (json_int_t)sum->bytes, "grown", (json_int_t)sum->grown, "made",
-                      ctl_json_time(sum->made));
+            scim_json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:o}", "store", c->url, "file",
+                           c->operand, "instance", sum->instance, "entries",
+                           (json_int_t)sum->rows, "bytes", (json_int_t)sum->bytes, "grown",
+                           (json_int_t)sum->grown, "made", ctl_json_time(sum->made));
 
-        text = json_dumps(json, JSON_INDENT(2));
+        text = scim_json_dumps(json, JSON_INDENT(2));
         fprintf(to, "%s\n", text);
         free(text);
         json_decref(json);
@@ -374,10 +374,10 @@ static void tell_kept(const char *kept)
 static void tell_restored(const ctl *c, const scim_backup *sum, const char *kept)
 {
     if (c->json) {
-        ctl_print_json(json_pack("{s:s, s:s, s:I, s:I, s:o, s:s?}", "store", c->url, "instance",
-                                 sum->instance, "entries", (json_int_t)sum->rows, "bytes",
-                                 (json_int_t)sum->bytes, "made", ctl_json_time(sum->made),
-                                 "kept", kept));
+        ctl_print_json(scim_json_pack("{s:s, s:s, s:I, s:I, s:o, s:s?}", "store", c->url,
+                                      "instance", sum->instance, "entries",
+                                      (json_int_t)sum->rows, "bytes", (json_int_t)sum->bytes,
+                                      "made", ctl_json_time(sum->made), "kept", kept));
         return;
     }
     printf("%" APR_UINT64_T_FMT " entries of %s are restored, and whole.\n", sum->rows,
@@ -418,7 +418,7 @@ static ctl_exit restore(ctl *c)
 static void tell_loss(const scim_finding *finding, void *baton)
 {
     if (baton) {
-        json_array_append_new(baton, ctl_json_finding(finding));
+        scim_json_append(baton, ctl_json_finding(finding));
     } else {
         ctl_print_finding(finding);
     }
@@ -428,9 +428,10 @@ static void tell_salvaged(const ctl *c, const scim_salvage *sum, json_t *losses,
                           const char *kept)
 {
     if (c->json) {
-        ctl_print_json(json_pack("{s:s, s:I, s:I, s:I, s:s?, s:O}", "store", c->url, "kept",
-                                 (json_int_t)sum->rows, "made", (json_int_t)sum->made, "lost",
-                                 (json_int_t)sum->lost, "old", kept, "losses", losses));
+        ctl_print_json(scim_json_pack("{s:s, s:I, s:I, s:I, s:s?, s:O}", "store", c->url,
+                                      "kept", (json_int_t)sum->rows, "made",
+                                      (json_int_t)sum->made, "lost", (json_int_t)sum->lost,
+                                      "old", kept, "losses", losses));
         return;
     }
     printf("%" APR_UINT64_T_FMT " entries are kept as they were, %" APR_UINT64_T_FMT
@@ -467,7 +468,7 @@ static ctl_exit salvage_with(ctl *c, json_t *losses)
     scim_verify_watcher watcher = {.found = tell_loss, .baton = losses};
     apr_uint64_t findings = 0;
     const char *kept = NULL;
-    scim_salvage sum;
+    scim_salvage sum = {.lost = 0};
     making m;
     ctl_exit code = begin_making(&m, c);
 
@@ -487,7 +488,7 @@ static ctl_exit salvage_with(ctl *c, json_t *losses)
 
 ctl_exit ctl_restore(ctl *c)
 {
-    json_t *losses = c->json ? json_array() : NULL;
+    json_t *losses = c->json ? scim_json_array() : NULL;
     ctl_exit code = c->options[CTL_SALVAGE] ? salvage_with(c, losses) : restore(c);
 
     json_decref(losses);
@@ -501,8 +502,8 @@ ctl_exit ctl_restore(ctl *c)
 static ctl_exit tell_compacted(const ctl *c, apr_uint64_t before, apr_uint64_t after)
 {
     if (c->json) {
-        ctl_print_json(json_pack("{s:s, s:I, s:I}", "store", c->url, "before",
-                                 (json_int_t)before, "after", (json_int_t)after));
+        ctl_print_json(scim_json_pack("{s:s, s:I, s:I}", "store", c->url, "before",
+                                      (json_int_t)before, "after", (json_int_t)after));
     } else {
         printf("The store's file has %s, before %s.\n", ctl_show_size(after, c->pool),
                ctl_show_size(before, c->pool));

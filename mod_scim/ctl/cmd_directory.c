@@ -79,11 +79,11 @@ static const scim_error *read_page(scim_view *view, void *baton)
 static json_t *json_of_groups(const apr_array_header_t *cells)
 {
     const char *const *cell = (const char *const *)cells->elts;
-    json_t *out = json_array();
+    json_t *out = scim_json_array();
     int i;
 
     for (i = 0; i + 3 < cells->nelts; i += 4) {
-        json_array_append_new(out, json_pack("{s:s, s:I, s:s, s:s}", "name", cell[i], "members",
+        scim_json_append(out, scim_json_pack("{s:s, s:I, s:s, s:s}", "name", cell[i], "members",
                                              (json_int_t)apr_atoi64(cell[i + 1]), "role",
                                              cell[i + 2], "id", cell[i + 3]));
     }
@@ -177,7 +177,7 @@ static const char *role_of_subject(const user_showing *u, const scim_subject_gro
 
 static json_t *json_of_user(const user_showing *u)
 {
-    json_t *groups = json_array(), *roles = json_array();
+    json_t *groups = scim_json_array(), *roles = scim_json_array();
     char id[SCIM_ID_TEXT + 1];
     int i;
 
@@ -185,19 +185,19 @@ static json_t *json_of_user(const user_showing *u)
         const scim_subject_group *group =
             &APR_ARRAY_IDX(u->subject.groups, i, scim_subject_group);
 
-        json_array_append_new(groups,
-                              json_pack("{s:s, s:b, s:s?}", "name", group->name, "direct",
+        scim_json_append(groups,
+                         scim_json_pack("{s:s, s:b, s:s?}", "name", group->name, "direct",
                                         group->direct, "role", role_of_subject(u, group)));
     }
     for (i = 0; i < roles_count(u); i++) {
-        json_array_append_new(roles,
-                              json_string(APR_ARRAY_IDX(u->subject.roles, i, const char *)));
+        scim_json_append(roles,
+                         scim_json_text(APR_ARRAY_IDX(u->subject.roles, i, const char *)));
     }
-    return json_pack("{s:s?, s:s, s:s, s:s?, s:s?, s:s?, s:o, s:o}", "userName",
-                     u->details.user_name, "id", scim_id_format(&u->subject.id, id), "state",
-                     state_of(u), "displayName", u->details.display_name, "email",
-                     u->details.email, "externalId", u->details.external_id, "groups", groups,
-                     "roles", roles);
+    return scim_json_pack("{s:s?, s:s, s:s, s:s?, s:s?, s:s?, s:o, s:o}", "userName",
+                          u->details.user_name, "id", scim_id_format(&u->subject.id, id),
+                          "state", state_of(u), "displayName", u->details.display_name, "email",
+                          u->details.email, "externalId", u->details.external_id, "groups",
+                          groups, "roles", roles);
 }
 
 static void add_detail(apr_array_header_t *cells, const char *label, const char *text)

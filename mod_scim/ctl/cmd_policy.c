@@ -49,20 +49,21 @@ static void print_directives(const scim_policy *policy, const char *indent)
 
 static json_t *json_of(const char *tenant, const scim_policy *policy)
 {
-    json_t *roles = json_array();
+    json_t *roles = scim_json_array();
     int i;
 
     for (i = 0; i < policy->roles_count; i++) {
-        json_array_append_new(roles, json_pack("{s:s, s:s}", "role", policy->roles[i].role,
+        scim_json_append(roles, scim_json_pack("{s:s, s:s}", "role", policy->roles[i].role,
                                                "pattern", policy->roles[i].pattern));
     }
-    return json_pack("{s:s?, s:o, s:s, s:b, s:s, s:o, s:b, s:b}", "tenant", tenant, "roles",
-                     roles, "customGroups", custom_groups[policy->custom_groups],
-                     "uniqueGroupNames", policy->unique_group_names, "onGroupDelete",
-                     on_group_delete[policy->on_group_delete], "deleteLimit",
-                     policy->delete_limit ? json_integer(policy->delete_limit) : json_null(),
-                     "danglingReferences", policy->dangling_references, "passwordSync",
-                     policy->password_sync);
+    return scim_json_pack("{s:s?, s:o, s:s, s:b, s:s, s:o, s:b, s:b}", "tenant", tenant,
+                          "roles", roles, "customGroups", custom_groups[policy->custom_groups],
+                          "uniqueGroupNames", policy->unique_group_names, "onGroupDelete",
+                          on_group_delete[policy->on_group_delete], "deleteLimit",
+                          policy->delete_limit ? scim_json_integer(policy->delete_limit)
+                                               : json_null(),
+                          "danglingReferences", policy->dangling_references, "passwordSync",
+                          policy->password_sync);
 }
 
 typedef struct policies {
@@ -111,14 +112,14 @@ static void print_all(const policies *p, apr_pool_t *pool)
 
 static json_t *json_of_all(const policies *p)
 {
-    json_t *out = json_array();
+    json_t *out = scim_json_array();
     int i;
 
-    json_array_append_new(out, json_of(NULL, &p->to_come));
+    scim_json_append(out, json_of(NULL, &p->to_come));
     for (i = 0; i < p->tenants->nelts; i++) {
         const scim_tenant *tenant = &APR_ARRAY_IDX(p->tenants, i, scim_tenant);
 
-        json_array_append_new(out, json_of(tenant->name, &tenant->policy));
+        scim_json_append(out, json_of(tenant->name, &tenant->policy));
     }
     return out;
 }

@@ -20,7 +20,7 @@ ctl_exit ctl_init(ctl *c)
         ctl_audit(c, "store.init", NULL, NULL, NULL);
     }
     if (c->json) {
-        ctl_print_json(json_pack("{s:s, s:b}", "store", c->url, "made", c->made));
+        ctl_print_json(scim_json_pack("{s:s, s:b}", "store", c->url, "made", c->made));
     } else if (c->made) {
         printf("The store %s is made.\n"
                "Next: scimctl tenant create NAME\n",
@@ -118,13 +118,13 @@ static void print_stat(const ctl *c, const scim_kv_stat *stat, const overview *a
 
 static void print_stat_json(const ctl *c, const scim_kv_stat *stat, const overview *all)
 {
-    json_t *braked = json_array();
+    json_t *braked = scim_json_array();
     int i;
 
     for (i = 0; i < all->braked->nelts; i++) {
-        json_array_append_new(braked, json_string(APR_ARRAY_IDX(all->braked, i, const char *)));
+        scim_json_append(braked, scim_json_text(APR_ARRAY_IDX(all->braked, i, const char *)));
     }
-    ctl_print_json(json_pack(
+    ctl_print_json(scim_json_pack(
         "{s:s, s:i, s:s, s:i, s:I, s:I, s:I, s:I, s:i, s:I, s:o}", "store", c->url, "format",
         SCIM_STORE_FORMAT, "unicode", scim_text_unicode_version(), "tenants",
         all->tenants->nelts, "entries", (json_int_t)stat->entries, "used",
@@ -179,9 +179,9 @@ static void count_consequences(swept *total, const apr_array_header_t *consequen
 static ctl_exit tell_swept(const ctl *c, const swept *total)
 {
     if (c->json) {
-        ctl_print_json(json_pack("{s:i, s:I, s:I}", "groups", total->groups, "usersDeleted",
-                                 (json_int_t)total->deleted, "usersDeactivated",
-                                 (json_int_t)total->deactivated));
+        ctl_print_json(scim_json_pack("{s:i, s:I, s:I}", "groups", total->groups,
+                                      "usersDeleted", (json_int_t)total->deleted,
+                                      "usersDeactivated", (json_int_t)total->deactivated));
     } else if (!total->groups) {
         printf("Nothing was pending.\n");
     } else {

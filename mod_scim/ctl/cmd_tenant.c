@@ -16,9 +16,9 @@ static const char *state_of(const scim_tenant *tenant)
 
 static json_t *json_of(const scim_tenant *tenant)
 {
-    return json_pack("{s:s, s:I, s:s, s:o}", "name", tenant->name, "number",
-                     (json_int_t)tenant->number, "state", state_of(tenant), "created",
-                     ctl_json_time(tenant->created));
+    return scim_json_pack("{s:s, s:I, s:s, s:o}", "name", tenant->name, "number",
+                          (json_int_t)tenant->number, "state", state_of(tenant), "created",
+                          ctl_json_time(tenant->created));
 }
 
 ctl_exit ctl_tenant_create(ctl *c)
@@ -75,8 +75,8 @@ static ctl_exit set_suspended(ctl *c, bool suspended)
         ctl_audit(c, suspended ? "tenant.suspend" : "tenant.resume", c->operand, NULL, NULL);
     }
     if (c->json) {
-        ctl_print_json(json_pack("{s:s, s:s, s:b}", "name", c->operand, "state",
-                                 suspended ? "suspended" : "active", "changed", changed));
+        ctl_print_json(scim_json_pack("{s:s, s:s, s:b}", "name", c->operand, "state",
+                                      suspended ? "suspended" : "active", "changed", changed));
     } else if (suspended) {
         tell_suspended(c, changed);
     } else {
@@ -108,7 +108,7 @@ ctl_exit ctl_tenant_release(ctl *c)
         ctl_audit(c, "tenant.release", c->operand, NULL, NULL);
     }
     if (c->json) {
-        ctl_print_json(json_pack("{s:s, s:b}", "name", c->operand, "released", was));
+        ctl_print_json(scim_json_pack("{s:s, s:b}", "name", c->operand, "released", was));
     } else if (was) {
         printf("The brake on mass deletion of tenant %s is released: its users may be deleted\n"
                "and deactivated again, and SCIMDeleteLimit counts from zero.\n",
@@ -180,12 +180,12 @@ ctl_exit ctl_tenant_list(ctl *c)
         print_tenants(c, &all);
         return CTL_OK;
     }
-    out = json_array();
+    out = scim_json_array();
     for (i = 0; i < all.tenants->nelts; i++) {
         json_t *tenant = json_of(&APR_ARRAY_IDX(all.tenants, i, scim_tenant));
 
-        json_object_set_new(tenant, "brake", json_boolean(brake_on(&all, i)));
-        json_array_append_new(out, tenant);
+        scim_json_set(tenant, "brake", json_boolean(brake_on(&all, i)));
+        scim_json_append(out, tenant);
     }
     ctl_print_json(out);
     return CTL_OK;

@@ -115,22 +115,22 @@ typedef struct request {
 /* The JSON text in pool, which is to be wiped; *len its length. */
 static char *json_text(size_t *len, const char *token, const request *asked, apr_pool_t *pool)
 {
-    json_t *secret = json_string(token), *urls = json_array(), *json;
+    json_t *secret = scim_json_text(token), *urls = scim_json_array(), *json;
     char *out;
     int i;
 
     for (i = 0; i < asked->urls->nelts; i++) {
-        json_array_append_new(urls, json_string(APR_ARRAY_IDX(asked->urls, i, const char *)));
+        scim_json_append(urls, scim_json_text(APR_ARRAY_IDX(asked->urls, i, const char *)));
     }
-    json =
-        json_pack("{s:O, s:O?, s:o, s:s, s:s, s:s, s:o, s:o, s:s}", "token", secret,
-                  "tenantUrl", json_array_get(urls, 0), "tenantUrls", urls, "tenant",
-                  asked->tenant, "connection", asked->connection, "scope",
-                  show_scopes(asked->scopes), "created", ctl_json_time(asked->created),
-                  "expires", ctl_json_time(asked->expires), "hint", token + SCIM_TOKEN_LEN - 4);
-    *len = json_dumpb(json, NULL, 0, JSON_INDENT(2)) + 1;
+    json = scim_json_pack("{s:O, s:O?, s:o, s:s, s:s, s:s, s:o, s:o, s:s}", "token", secret,
+                          "tenantUrl", json_array_get(urls, 0), "tenantUrls", urls, "tenant",
+                          asked->tenant, "connection", asked->connection, "scope",
+                          show_scopes(asked->scopes), "created", ctl_json_time(asked->created),
+                          "expires", ctl_json_time(asked->expires), "hint",
+                          token + SCIM_TOKEN_LEN - 4);
+    *len = scim_json_dumpb(json, NULL, 0, JSON_INDENT(2)) + 1;
     out = apr_palloc(pool, *len);
-    json_dumpb(json, out, *len, JSON_INDENT(2));
+    scim_json_dumpb(json, out, *len, JSON_INDENT(2));
     out[*len - 1] = '\n';
     OPENSSL_cleanse((char *)json_string_value(secret), json_string_length(secret));
     json_decref(secret);
@@ -392,10 +392,10 @@ static void print_tokens(const ctl *c, const listing *all, apr_time_t now)
 
 static json_t *json_of(const scim_identity *token, apr_time_t now)
 {
-    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o}", "connection", token->connection, "hint",
-                     token->hint, "scope", show_scopes(token->scopes), "state",
-                     state_of(token, now), "created", ctl_json_time(token->created), "expires",
-                     ctl_json_time(token->expires));
+    return scim_json_pack("{s:s, s:s, s:s, s:s, s:o, s:o}", "connection", token->connection,
+                          "hint", token->hint, "scope", show_scopes(token->scopes), "state",
+                          state_of(token, now), "created", ctl_json_time(token->created),
+                          "expires", ctl_json_time(token->expires));
 }
 
 ctl_exit ctl_token_list(ctl *c)
@@ -418,9 +418,9 @@ ctl_exit ctl_token_list(ctl *c)
         print_tokens(c, &all, now);
         return CTL_OK;
     }
-    out = json_array();
+    out = scim_json_array();
     for (i = 0; i < all.tokens->nelts; i++) {
-        json_array_append_new(out, json_of(&APR_ARRAY_IDX(all.tokens, i, scim_identity), now));
+        scim_json_append(out, json_of(&APR_ARRAY_IDX(all.tokens, i, scim_identity), now));
     }
     ctl_print_json(out);
     return CTL_OK;
@@ -492,7 +492,7 @@ static ctl_exit with_token(ctl *c, ctl_exit (*use)(ctl *c, const char *token))
 static ctl_exit malformed(const ctl *c)
 {
     if (c->json) {
-        ctl_print_json(json_pack("{s:b, s:b}", "wellFormed", false, "accepted", false));
+        ctl_print_json(scim_json_pack("{s:b, s:b}", "wellFormed", false, "accepted", false));
     }
     ctl_complain("this is no token of mod_scim: it is mistyped, cut short or of another kind "
                  "(mscim_ and 49 letters and digits)");
@@ -505,7 +505,7 @@ static ctl_exit check_form(ctl *c, const char *token)
         return malformed(c);
     }
     if (c->json) {
-        ctl_print_json(json_pack("{s:b}", "wellFormed", true));
+        ctl_print_json(scim_json_pack("{s:b}", "wellFormed", true));
     } else {
         printf("The token has the right form and checksum.  Whether a store knows it was not "
                "asked.\n");
@@ -530,8 +530,8 @@ static const scim_error *find_token(scim_view *view, void *baton)
 static ctl_exit unknown(const ctl *c)
 {
     if (c->json) {
-        ctl_print_json(json_pack("{s:b, s:s, s:b}", "wellFormed", true, "state", "unknown",
-                                 "accepted", false));
+        ctl_print_json(scim_json_pack("{s:b, s:s, s:b}", "wellFormed", true, "state", "unknown",
+                                      "accepted", false));
     }
     ctl_complain("the store does not know this token: it was revoked, or is another store's");
     return CTL_NOT_FOUND;
@@ -558,13 +558,15 @@ static ctl_exit tell_checked(const ctl *c, const checking *k)
     const scim_tenant *tenant = &k->identity.tenant;
     bool expired = k->state == SCIM_TOKEN_EXPIRED;
     bool accepted = !expired && !tenant->suspended;
-    json_t *json;
+    json_t *json, *token;
 
     if (c->json) {
-        json = json_pack("{s:b, s:b, s:s, s:s}", "wellFormed", true, "accepted", accepted,
-                         "tenant", tenant->name, "tenantState",
-                         tenant->suspended ? "suspended" : "active");
-        json_object_update_new(json, json_of(&k->identity, k->now));
+        json = scim_json_pack("{s:b, s:b, s:s, s:s}", "wellFormed", true, "accepted", accepted,
+                              "tenant", tenant->name, "tenantState",
+                              tenant->suspended ? "suspended" : "active");
+        token = json_of(&k->identity, k->now);
+        scim_json_update(json, token);
+        json_decref(token);
         ctl_print_json(json);
     } else {
         print_checked(c, k);
@@ -606,7 +608,7 @@ ctl_exit ctl_token_check(ctl *c)
 static ctl_exit tell_revoked(const ctl *c, int revoked)
 {
     if (c->json) {
-        ctl_print_json(json_pack("{s:i}", "revoked", revoked));
+        ctl_print_json(scim_json_pack("{s:i}", "revoked", revoked));
     } else if (revoked) {
         printf("%d token%s revoked; no process accepts %s any more.\n", revoked,
                revoked == 1 ? " is" : "s are", revoked == 1 ? "it" : "them");

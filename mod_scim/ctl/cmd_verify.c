@@ -31,7 +31,7 @@ static void take_finding(const scim_finding *finding, void *baton)
     telling *t = baton;
 
     if (t->findings) {
-        json_array_append_new(t->findings, ctl_json_finding(finding));
+        scim_json_append(t->findings, ctl_json_finding(finding));
     } else {
         ctl_wipe_progress(&t->progress);
         ctl_print_finding(finding);
@@ -65,11 +65,11 @@ static void print_summary(const scim_verification *sum)
 
 static void print_json(const scim_verification *sum, json_t *findings)
 {
-    ctl_print_json(
-        json_pack("{s:b, s:I, s:I, s:I, s:I, s:I, s:o}", "clean", !sum->findings, "entries",
-                  (json_int_t)sum->rows, "resources", (json_int_t)sum->resources, "memberships",
-                  (json_int_t)sum->memberships, "notChecked", (json_int_t)sum->unchecked,
-                  "pending", (json_int_t)sum->pending, "findings", findings));
+    ctl_print_json(scim_json_pack(
+        "{s:b, s:I, s:I, s:I, s:I, s:I, s:o}", "clean", !sum->findings, "entries",
+        (json_int_t)sum->rows, "resources", (json_int_t)sum->resources, "memberships",
+        (json_int_t)sum->memberships, "notChecked", (json_int_t)sum->unchecked, "pending",
+        (json_int_t)sum->pending, "findings", findings));
 }
 
 /* How many entries there are, where that can be told and somebody looks. */
@@ -98,7 +98,7 @@ ctl_exit ctl_verify_store(ctl *c, bool telling_all, apr_uint64_t *findings)
 {
     telling t = {.progress = {-1}};
     scim_verification sum;
-    json_t *list = c->json ? json_array() : NULL;
+    json_t *list = c->json ? scim_json_array() : NULL;
     ctl_exit code;
 
     t.findings = list;
@@ -152,7 +152,7 @@ static ctl_exit tell_damage(telling *t)
 static ctl_exit examine(ctl *c, telling *t)
 {
     scim_kv_examiner to = {.damage = take_damage, .progress = show_pages, .baton = t};
-    scim_kv_options options = {.read_only = true};
+    scim_kv_options options = {.read_only = true, .unchecked = true};
     const char *why = "";
     scim_kv *kv;
     scim_kv_rc rc = scim_kv_open(&kv, c->url, &options, &why, c->pool);
@@ -176,7 +176,7 @@ static ctl_exit examine(ctl *c, telling *t)
 
 ctl_exit ctl_verify(ctl *c)
 {
-    telling t = {.progress = {-1}, .findings = c->json ? json_array() : NULL};
+    telling t = {.progress = {-1}, .findings = c->json ? scim_json_array() : NULL};
     apr_uint64_t findings = 0;
     ctl_exit code = examine(c, &t);
 

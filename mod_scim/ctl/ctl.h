@@ -16,8 +16,8 @@
 
 #include <apr_pools.h>
 #include <apr_tables.h>
-#include <jansson.h>
 
+#include "scim/json.h"
 #include "scim/store.h"
 #include "scim/verify.h"
 

@@ -15,6 +15,7 @@
 #include <apr_getopt.h>
 #include <apr_strings.h>
 
+#include "scim/heap.h"
 #include "scim/tenant.h"
 #include "scim/text.h"
 
@@ -253,8 +254,8 @@ static void print_help(const ctl_command *command, apr_pool_t *pool)
 static void print_version(bool json)
 {
     if (json) {
-        ctl_print_json(json_pack("{s:i, s:s}", "format", SCIM_STORE_FORMAT, "unicode",
-                                 scim_text_unicode_version()));
+        ctl_print_json(scim_json_pack("{s:i, s:s}", "format", SCIM_STORE_FORMAT, "unicode",
+                                      scim_text_unicode_version()));
     } else {
         printf("scimctl of mod_scim, store format %d, Unicode %s\n", SCIM_STORE_FORMAT,
                scim_text_unicode_version());
@@ -566,7 +567,8 @@ int main(int argc, const char *const *argv)
     if (!standard_descriptors()) {
         return CTL_FAILED;
     }
-    if (apr_app_initialize(&argc, &argv, NULL) || apr_pool_create(&pool, NULL)) {
+    if (apr_app_initialize(&argc, &argv, NULL) ||
+        apr_pool_create_ex(&pool, NULL, scim_heap_abort, NULL)) {
         fputs("scimctl: cannot start\n", stderr);
         return CTL_FAILED;
     }
@@ -577,5 +579,5 @@ int main(int argc, const char *const *argv)
     }
     apr_pool_destroy(pool);
     apr_terminate();
-    return code;
+    return (int)code;
 }

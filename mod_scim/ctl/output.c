@@ -53,7 +53,7 @@ ctl_exit ctl_failed(const scim_error *err)
 
 void ctl_print_json(json_t *json)
 {
-    json_dumpf(json, stdout, JSON_INDENT(2));
+    scim_json_print(json, stdout, JSON_INDENT(2));
     putchar('\n');
     json_decref(json);
 }
@@ -62,7 +62,7 @@ json_t *ctl_json_time(apr_time_t when)
 {
     char text[SCIM_TIME_LEN + 1];
 
-    return when ? json_string(scim_time_format(when, text)) : json_null();
+    return when ? scim_json_text(scim_time_format(when, text)) : json_null();
 }
 
 const char *ctl_show_time(apr_time_t when, apr_pool_t *pool)
@@ -109,9 +109,9 @@ void ctl_wipe_progress(ctl_progress *p)
 
 json_t *ctl_json_finding(const scim_finding *finding)
 {
-    return json_pack("{s:s, s:s?, s:s?, s:s?, s:s?, s:s}", "table", finding->table, "tenant",
-                     finding->tenant, "type", finding->type, "id", finding->id, "attribute",
-                     finding->attribute, "what", finding->what);
+    return scim_json_pack("{s:s, s:s?, s:s?, s:s?, s:s?, s:s}", "table", finding->table,
+                          "tenant", finding->tenant, "type", finding->type, "id", finding->id,
+                          "attribute", finding->attribute, "what", finding->what);
 }
 
 /* Puts a comma before all but the first. */
@@ -189,7 +189,7 @@ static size_t width_of(const apr_array_header_t *cells, int columns, int column)
 
 void ctl_print_table(const apr_array_header_t *cells, int columns)
 {
-    size_t widths[16];
+    size_t widths[16] = {0};
     int i;
 
     for (i = 0; i < columns; i++) {

@@ -54,7 +54,7 @@ apr_array_header_t *ctl_tenant_urls(ctl *c, const char *tenant)
     apr_array_header_t *urls = apr_array_make(c->pool, 2, sizeof(const char *));
     const char *text = NULL;
     const scim_error *err = scim_store_view(c->store, read_endpoints, &text, c->pool);
-    json_t *list = text ? json_loads(text, 0, NULL) : NULL;
+    const json_t *list = text ? scim_json_read_own_array(text, strlen(text), c->pool) : NULL;
     const json_t *endpoint;
     size_t i;
 
@@ -65,7 +65,6 @@ apr_array_header_t *ctl_tenant_urls(ctl *c, const char *tenant)
     json_array_foreach (list, i, endpoint) {
         take_endpoint(urls, endpoint, tenant, c->pool);
     }
-    json_decref(list);
     return urls;
 }
 

@@ -164,7 +164,7 @@ int mod_scim_open_logs(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
 static void put(json_t *line, const char *name, const char *text, apr_pool_t *pool)
 {
     if (text) {
-        json_object_set_new(line, name, scim_json_log_text(text, TEXT_MAX, pool));
+        scim_json_set(line, name, scim_json_log_text(text, TEXT_MAX, pool));
     }
 }
 
@@ -172,20 +172,20 @@ static void put_id(json_t *line, const char *name, const scim_id *id)
 {
     char text[SCIM_ID_TEXT + 1];
 
-    json_object_set_new(line, name, json_string(scim_id_format(id, text)));
+    scim_json_set(line, name, scim_json_text(scim_id_format(id, text)));
 }
 
 static void put_names(json_t *line, const apr_array_header_t *names, apr_pool_t *pool)
 {
-    json_t *changed = json_array();
+    json_t *changed = scim_json_array();
     int i;
 
     for (i = 0; i < names->nelts; i++) {
         const char *name = APR_ARRAY_IDX(names, i, const char *);
 
-        json_array_append_new(changed, scim_json_log_text(name, LINE_MAX_BYTES, pool));
+        scim_json_append(changed, scim_json_log_text(name, LINE_MAX_BYTES, pool));
     }
-    json_object_set_new(line, "changed", changed);
+    scim_json_set(line, "changed", changed);
 }
 
 static const char *request_id(const request_rec *r)
@@ -210,7 +210,7 @@ static const char *connection_of(const scim_event *event, const scim_identity *w
 static json_t *json_of(const request_rec *r, const scim_identity *who, const scim_event *event,
                        int status, apr_pool_t *pool)
 {
-    json_t *line = json_object();
+    json_t *line = scim_json_object();
     char now[SCIM_TIME_LEN + 1];
 
     put(line, "time", scim_time_format(apr_time_now(), now), pool);
@@ -222,7 +222,7 @@ static json_t *json_of(const request_rec *r, const scim_identity *who, const sci
     put(line, "type", event->type->name, pool);
     put_id(line, "id", &event->id);
     if (event->kind != SCIM_EVENT_DELETE) {
-        json_object_set_new(line, "version", json_integer((json_int_t)event->version));
+        scim_json_set(line, "version", scim_json_integer((json_int_t)event->version));
     }
     if (event->names) {
         put_names(line, event->names, pool);
@@ -230,7 +230,7 @@ static json_t *json_of(const request_rec *r, const scim_identity *who, const sci
     if (event->cause) {
         put_id(line, "cause", event->cause);
     }
-    json_object_set_new(line, "status", json_integer(status));
+    scim_json_set(line, "status", scim_json_integer(status));
     return line;
 }
 
@@ -253,8 +253,9 @@ static void add_line(scim_buffer *out, json_t *line)
     char text[LINE_MAX_BYTES];
     size_t len;
 
-    while ((len = json_dumpb(line, text, room, LINE_FLAGS)) > room && json_array_size(names)) {
-        json_object_set_new(line, "truncated", json_true());
+    while ((len = scim_json_dumpb(line, text, room, LINE_FLAGS)) > room &&
+           json_array_size(names)) {
+        scim_json_set(line, "truncated", json_true());
         drop_names(names, len - room);
     }
     text[len] = '\n';

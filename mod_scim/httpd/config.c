@@ -13,9 +13,9 @@
 
 #define UNSET(type, name, unset, otherwise) conf->name = unset;
 #define MERGE(type, name, unset, otherwise) \
-    conf->name = add->name != unset ? add->name : base->name;
+    conf->name = add->name != (unset) ? add->name : base->name;
 #define DEFAULT(type, name, unset, otherwise) \
-    if (conf.name == unset) {                 \
+    if (conf.name == (unset)) {               \
         conf.name = otherwise;                \
     }
 
@@ -278,7 +278,7 @@ static const char *cmd_read_only(cmd_parms *cmd, void *dir, const char *arg)
     return set_flag(cmd, arg, &mod_scim_server(cmd->server)->read_only);
 }
 
-#define DOCUMENT_MAX (1024 * 1024)
+#define DOCUMENT_MAX 1048576
 
 /* The whole of a file that is open.  Only a regular one: a pipe has no end
  * that configtest could wait for. */
@@ -327,6 +327,9 @@ static const char *add_document(cmd_parms *cmd, const char *arg, bool resource_t
     err = read_file(cmd, file, &document);
     apr_file_close(file);
     if (!err) {
+        document.name =
+            apr_psprintf(cmd->pool, "%s at line %d of %s: %s", cmd->cmd->name,
+                         cmd->directive->line_num, cmd->directive->filename, document.name);
         APR_ARRAY_PUSH(mod_scim_server(cmd->server)->documents, scim_document) = document;
     }
     return err;
@@ -388,7 +391,7 @@ static const char *cmd_delete_limit(cmd_parms *cmd, void *dir, const char *arg)
 {
     static const char *const units[] = {"h", NULL};
     apr_int64_t number = 0;
-    int unit;
+    int unit = 0;
     const char *err =
         ap_cstr_casecmp(arg, "off")
             ? set_rate(cmd, arg, units,
@@ -508,7 +511,7 @@ static const char *check_section(cmd_parms *cmd)
 static const char *cmd_tenant_policy(cmd_parms *cmd, void *dir, const char *arg)
 {
     scim_server_config *conf = mod_scim_server(cmd->server);
-    const char *err = ap_check_cmd_context(cmd, NOT_IN_DIR_CONTEXT | NOT_IN_LIMIT);
+    const char *err = ap_check_cmd_context(cmd, NOT_IN_DIR_CONTEXT);
     const char *end = ap_strrchr_c(arg, '>');
     scim_tenant_policy *policy;
     const char *words, *name;
@@ -528,7 +531,9 @@ static const char *cmd_tenant_policy(cmd_parms *cmd, void *dir, const char *arg)
                             cmd->cmd->name, name, SCIM_TENANT_NAME_MAX);
     }
     if (*words) {
-        return apr_psprintf(cmd->pool, "%s>: \"%s\" stands behind the name of the tenant",
+        return apr_psprintf(cmd->pool,
+                            "%s>: \"%s\" stands behind the name of the tenant; write a "
+                            "section for each",
                             cmd->cmd->name, words);
     }
     err = check_section(cmd);
@@ -591,7 +596,7 @@ static const char *cmd_engine(cmd_parms *cmd, void *dir, const char *arg)
     scim_server_config *server = mod_scim_server(cmd->server);
     scim_dir_config *conf = dir;
     scim_endpoint *endpoint;
-    bool pattern;
+    bool pattern = false;
     const char *err = check_location(cmd, &pattern);
 
     if (!err) {
@@ -620,7 +625,7 @@ static const char *cmd_engine(cmd_parms *cmd, void *dir, const char *arg)
 static const char *cmd_base_path(cmd_parms *cmd, void *dir, const char *arg)
 {
     scim_dir_config *conf = dir;
-    bool pattern;
+    bool pattern = false;
     const char *err = check_location(cmd, &pattern);
 
     if (!err && !pattern) {
@@ -706,14 +711,15 @@ static const char *cmd_bulk(cmd_parms *cmd, void *dir, const char *operations,
                             const char *bytes)
 {
     scim_dir_config *conf = dir;
-    const char *err;
 
     if (!ap_cstr_casecmp(operations, "off")) {
         conf->bulk_operations = 0;
         return bytes ? wrong(cmd, bytes, "to stand behind Off") : NULL;
     }
-    err = set_number(cmd, operations, 1, &conf->bulk_operations);
-    return err || !bytes ? err : set_size(cmd, bytes, 1024, &conf->bulk_bytes);
+    if (set_number(cmd, operations, 1, &conf->bulk_operations)) {
+        return wrong(cmd, operations, "Off, nor a whole number of operations of at least 1");
+    }
+    return bytes ? set_size(cmd, bytes, 1024, &conf->bulk_bytes) : NULL;
 }
 
 static const char *cmd_require_if_match(cmd_parms *cmd, void *dir, const char *arg)
@@ -763,7 +769,7 @@ static const char *cmd_rate_limit(cmd_parms *cmd, void *dir, const char *arg, co
     scim_dir_config *conf = dir;
     apr_int64_t number;
     const char *err;
-    int unit;
+    int unit = 0;
 
     if (!ap_cstr_casecmp(arg, "off")) {
         conf->rate_interval = conf->rate_burst = 0;
@@ -839,6 +845,39 @@ static const char *cmd_audit_log(cmd_parms *cmd, void *dir, const char *arg)
     return NULL;
 }
 
+/* A directive of an endpoint is taken at server level, too, to be refused there
+ * with where it belongs: httpd itself says "not allowed here" and no more. */
+
+typedef const char *(*take1)(cmd_parms *cmd, void *dir, const char *arg);
+typedef const char *(*take12)(cmd_parms *cmd, void *dir, const char *arg, const char *more);
+
+static const char *check_section_of_endpoint(cmd_parms *cmd)
+{
+    return cmd->path ? NULL
+                     : apr_pstrcat(cmd->pool, cmd->cmd->name,
+                                   " is not allowed outside of sections: it belongs in the "
+                                   "<Location> or <LocationMatch> of an endpoint",
+                                   NULL);
+}
+
+static const char *of_endpoint(cmd_parms *cmd, void *dir, const char *arg)
+{
+    const take1 *command = cmd->cmd->cmd_data;
+    const char *err = check_section_of_endpoint(cmd);
+
+    return err ? err : (*command)(cmd, dir, arg);
+}
+
+static const char *of_endpoint12(cmd_parms *cmd, void *dir, const char *arg, const char *more)
+{
+    const take12 *command = cmd->cmd->cmd_data;
+    const char *err = check_section_of_endpoint(cmd);
+
+    return err ? err : (*command)(cmd, dir, arg, more);
+}
+
+#define BOTH (RSRC_CONF | ACCESS_CONF)
+
 const command_rec mod_scim_commands[] = {
     AP_INIT_TAKE1("SCIMStore", cmd_store, NULL, RSRC_CONF,
                   "where users and groups are kept: lmdb:/path/of/a/directory"),
@@ -874,40 +913,40 @@ const command_rec mod_scim_commands[] = {
                   "a file, or |program, that gets one line of JSON for each change"),
     AP_INIT_RAW_ARGS("<SCIMTenantPolicy", cmd_tenant_policy, NULL, RSRC_CONF,
                      "container for the policy of one tenant, named by its argument"),
-    AP_INIT_TAKE1("SCIMEngine", cmd_engine, NULL, ACCESS_CONF,
+    AP_INIT_TAKE1("SCIMEngine", of_endpoint, &(take1){cmd_engine}, BOTH,
                   "On makes a Location a SCIM endpoint (Off)"),
-    AP_INIT_TAKE1("SCIMBasePath", cmd_base_path, NULL, ACCESS_CONF,
+    AP_INIT_TAKE1("SCIMBasePath", of_endpoint, &(take1){cmd_base_path}, BOTH,
                   "the base path of an endpoint in a LocationMatch, an expression"),
-    AP_INIT_TAKE1("SCIMBaseURL", cmd_base_url, NULL, ACCESS_CONF,
+    AP_INIT_TAKE1("SCIMBaseURL", of_endpoint, &(take1){cmd_base_url}, BOTH,
                   "the endpoint's URL as clients see it, where a proxy stands in front"),
-    AP_INIT_TAKE1("SCIMTenant", cmd_tenant, NULL, RSRC_CONF | ACCESS_CONF,
+    AP_INIT_TAKE1("SCIMTenant", cmd_tenant, NULL, BOTH,
                   "the one tenant whose tokens are accepted; a name or an expression"),
-    AP_INIT_TAKE1("SCIMProfile", cmd_profile, NULL, ACCESS_CONF,
+    AP_INIT_TAKE1("SCIMProfile", of_endpoint, &(take1){cmd_profile}, BOTH,
                   "interop or rfc: whether deviations of identity providers are tolerated"),
-    AP_INIT_TAKE1("SCIMGroupPatchReturn", cmd_group_patch_return, NULL, ACCESS_CONF,
+    AP_INIT_TAKE1("SCIMGroupPatchReturn", of_endpoint, &(take1){cmd_group_patch_return}, BOTH,
                   "what PATCH of a group answers: minimal (204) or representation (200)"),
-    AP_INIT_TAKE1("SCIMDefaultPageSize", cmd_default_page, NULL, ACCESS_CONF,
+    AP_INIT_TAKE1("SCIMDefaultPageSize", of_endpoint, &(take1){cmd_default_page}, BOTH,
                   "resources in a list whose client named no count (100)"),
-    AP_INIT_TAKE1("SCIMMaxPageSize", cmd_max_page, NULL, ACCESS_CONF,
+    AP_INIT_TAKE1("SCIMMaxPageSize", of_endpoint, &(take1){cmd_max_page}, BOTH,
                   "most resources in one list (1000)"),
-    AP_INIT_TAKE1("SCIMMaxBody", cmd_max_body, NULL, ACCESS_CONF,
+    AP_INIT_TAKE1("SCIMMaxBody", of_endpoint, &(take1){cmd_max_body}, BOTH,
                   "largest body of a request (8m)"),
-    AP_INIT_TAKE1("SCIMCursorTimeout", cmd_cursor_timeout, NULL, ACCESS_CONF,
+    AP_INIT_TAKE1("SCIMCursorTimeout", of_endpoint, &(take1){cmd_cursor_timeout}, BOTH,
                   "how long a cursor of a paged list can be used (1h)"),
-    AP_INIT_TAKE12("SCIMBulk", cmd_bulk, NULL, ACCESS_CONF,
+    AP_INIT_TAKE12("SCIMBulk", of_endpoint12, &(take12){cmd_bulk}, BOTH,
                    "most operations, and bytes, of a bulk job (500 4m), or Off"),
-    AP_INIT_TAKE1("SCIMRequireIfMatch", cmd_require_if_match, NULL, ACCESS_CONF,
+    AP_INIT_TAKE1("SCIMRequireIfMatch", of_endpoint, &(take1){cmd_require_if_match}, BOTH,
                   "On: a change without If-Match is answered 428 (Off)"),
-    AP_INIT_TAKE1("SCIMRequireTLS", cmd_require_tls, NULL, ACCESS_CONF,
+    AP_INIT_TAKE1("SCIMRequireTLS", of_endpoint, &(take1){cmd_require_tls}, BOTH,
                   "On, Off or expr=...: plain HTTP is refused but from this machine (On)"),
-    AP_INIT_TAKE12("SCIMConnection", cmd_connection, NULL, ACCESS_CONF,
+    AP_INIT_TAKE12("SCIMConnection", of_endpoint12, &(take12){cmd_connection}, BOTH,
                    "the connection, an expression, of whom httpd authenticated by other means "
                    "than a token; and read, write or read,write"),
-    AP_INIT_TAKE12("SCIMRateLimit", cmd_rate_limit, NULL, ACCESS_CONF,
+    AP_INIT_TAKE12("SCIMRateLimit", of_endpoint12, &(take12){cmd_rate_limit}, BOTH,
                    "requests of one token in a time, 100/s burst=200, or Off"),
-    AP_INIT_TAKE1("SCIMUserAttribute", cmd_user_attribute, NULL, RSRC_CONF | ACCESS_CONF,
+    AP_INIT_TAKE1("SCIMUserAttribute", cmd_user_attribute, NULL, BOTH,
                   "what REMOTE_USER is: userName, externalId, emails.value or id (userName)"),
     AP_INIT_TAKE1(
-        "SCIMExport", cmd_export, NULL, RSRC_CONF | ACCESS_CONF,
+        "SCIMExport", cmd_export, NULL, BOTH,
         "On: SCIM_USERNAME, SCIM_GROUPS and others tell applications of the user (Off)"),
-    {NULL}};
+    {.name = NULL}};

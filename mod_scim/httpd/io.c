@@ -260,7 +260,7 @@ typedef struct body_buffer {
 
 static void append(body_buffer *body, const char *data, apr_size_t len, apr_pool_t *pool)
 {
-    if (body->len + len + 1 > body->room) {
+    if (!body->bytes || body->len + len + 1 > body->room) {
         char *bytes;
 
         while (body->len + len + 1 > body->room) {

@@ -48,8 +48,7 @@ static int check_documents(server_rec *s, apr_pool_t *ptemp)
         conf->documents->nelts ? build_registry(&registry, conf, ptemp) : NULL;
 
     if (err) {
-        ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s,
-                     SCIMLOG(1305) "SCIMSchema, SCIMResourceType: %s", err->detail);
+        ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s, SCIMLOG(1305) "%s", err->detail);
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     return OK;
@@ -109,10 +108,10 @@ static int check_consumers(server_rec *s)
 
 /* What a server says of the policies of tenants */
 
-#define PICK(type, name, unset, otherwise)                             \
-    conf.name = section->name != unset ? section->name : server->name; \
-    if (conf.name == unset) {                                          \
-        conf.name = otherwise;                                         \
+#define PICK(type, name, unset, otherwise)                               \
+    conf.name = section->name != (unset) ? section->name : server->name; \
+    if (conf.name == (unset)) {                                          \
+        conf.name = otherwise;                                           \
     }
 
 /* A section says what differs from the server's. */
@@ -325,7 +324,10 @@ static bool has_tenant(const apr_array_header_t *tenants, const char *name)
     return false;
 }
 
-/* The names, one a line, of policies that have no tenant. */
+/* What the process that prepares a store tells: a line each, that begins so. */
+enum { TELL_UNUSED = '-', TELL_CHANGED = '=' };
+
+/* The names of policies that have no tenant. */
 static const char *unused_policies(const scim_server_config *conf,
                                    const apr_array_header_t *tenants, apr_pool_t *pool)
 {
@@ -336,13 +338,24 @@ static const char *unused_policies(const scim_server_config *conf,
         const char *name = APR_ARRAY_IDX(conf->tenant_policies, i, scim_tenant_policy).name;
 
         if (!has_tenant(tenants, name)) {
-            names = apr_pstrcat(pool, names, name, "\n", NULL);
+            names = apr_psprintf(pool, "%s%c%s\n", names, TELL_UNUSED, name);
         }
     }
     return names;
 }
 
-static const scim_error *write_policies(const char **unused, scim_store *store,
+/* Of hundreds of tenants one is named. */
+static const char *changed_policies(const apr_array_header_t *changed, apr_pool_t *pool)
+{
+    const char *others =
+        changed->nelts > 1 ? apr_psprintf(pool, " and %d more", changed->nelts - 1) : "";
+
+    return changed->nelts ? apr_psprintf(pool, "%c%s%s\n", TELL_CHANGED,
+                                         APR_ARRAY_IDX(changed, 0, const char *), others)
+                          : "";
+}
+
+static const scim_error *write_policies(const char **told, scim_store *store,
                                         scim_server_config *conf, apr_pool_t *pool)
 {
     apr_array_header_t *changed;
@@ -350,7 +363,8 @@ static const scim_error *write_policies(const char **unused, scim_store *store,
 
     SCIM_ERR(scim_tenant_set_policies(&changed, store, wanted_policy, conf, pool));
     SCIM_ERR(scim_store_view(store, list_tenants, &all, pool));
-    *unused = unused_policies(conf, all.tenants, pool);
+    *told = apr_pstrcat(pool, unused_policies(conf, all.tenants, pool),
+                        changed_policies(changed, pool), NULL);
     return NULL;
 }
 
@@ -363,7 +377,7 @@ static const scim_error *write_endpoints(const server_rec *s, scim_store *store,
     return scim_endpoints_write(&changed, store, mod_scim_endpoints(s, url, pool), pool);
 }
 
-static const scim_error *prepare_store(const char **unused, const server_rec *s,
+static const scim_error *prepare_store(const char **told, const server_rec *s,
                                        scim_server_config conf, apr_pool_t *pool)
 {
     scim_store_options options;
@@ -373,7 +387,7 @@ static const scim_error *prepare_store(const char **unused, const server_rec *s,
     SCIM_ERR(build_registry(&conf.registry, &conf, pool));
     options = options_of(&conf, !conf.read_only);
     SCIM_ERR(scim_store_open(&store, conf.store_url, &options, pool));
-    err = conf.read_only ? NULL : write_policies(unused, store, &conf, pool);
+    err = conf.read_only ? NULL : write_policies(told, store, &conf, pool);
     if (!err && !conf.read_only) {
         err = write_endpoints(s, store, conf.store_url, pool);
     }
@@ -395,21 +409,21 @@ static const char *drop_privileges(apr_pool_t *pool)
     return NULL;
 }
 
-/* The process says on its pipe why it fails, or else which policies it has no
- * tenants for. */
+/* The process says on its pipe why it fails, or else what is to be told of
+ * policies. */
 static void prepare_and_exit(const server_rec *s, const scim_server_config *conf, int out,
                              apr_pool_t *pool)
 {
-    const char *why = drop_privileges(pool), *unused = "", *text;
+    const char *why = drop_privileges(pool), *told = "", *text;
 
     if (!why) {
-        const scim_error *err = prepare_store(&unused, s, *conf, pool);
+        const scim_error *err = prepare_store(&told, s, *conf, pool);
 
         if (err) {
             why = err->cause ? err->cause : err->detail;
         }
     }
-    text = why ? why : unused;
+    text = why ? why : told;
     if (write(out, text, strlen(text)) < 0) {
         _exit(2);
     }
@@ -441,16 +455,30 @@ static void mark_deadly(server_rec *s, const char *url)
     }
 }
 
-static void warn_unused(server_rec *s, const char *url, const char *names, apr_pool_t *pool)
+static void tell_of_policy(server_rec *s, const char *url, const char *line)
 {
-    char *list = apr_pstrdup(pool, names), *last, *name;
+    const char *name = line + 1;
 
-    for (name = apr_strtok(list, "\n", &last); name; name = apr_strtok(NULL, "\n", &last)) {
+    if (*line == TELL_UNUSED) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
                      SCIMLOG(1308) "<SCIMTenantPolicy %s>: %s has no tenant of that name; the "
                                    "policy takes effect at the restart after \"scimctl tenant "
                                    "create %s\"",
                      name, url, name);
+    } else {
+        ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, s,
+                     SCIMLOG(1311) "SCIMStore %s: the policy of tenant %s was another; it is "
+                                   "that of this configuration now",
+                     url, name);
+    }
+}
+
+static void tell(server_rec *s, const char *url, const char *said, apr_pool_t *pool)
+{
+    char *list = apr_pstrdup(pool, said), *last, *line;
+
+    for (line = apr_strtok(list, "\n", &last); line; line = apr_strtok(NULL, "\n", &last)) {
+        tell_of_policy(s, url, line);
     }
 }
 
@@ -459,8 +487,8 @@ static const char *why_ended(int status, const char *said, apr_pool_t *pool)
 {
     if (WIFSIGNALED(status)) {
         return apr_psprintf(pool,
-                            "preparing it was killed by signal %d (%s); data.mdb may be cut "
-                            "short: restore a backup",
+                            "preparing it was killed by signal %d (%s); data.mdb may be "
+                            "damaged: restore a backup",
                             WTERMSIG(status), strsignal(WTERMSIG(status)));
     }
     return *said ? said : apr_psprintf(pool, "preparing it ended with status %d", status);
@@ -492,7 +520,7 @@ static const char *prepare_in_process(server_rec *s, const scim_server_config *c
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
     }
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
-        warn_unused(s, conf->store_url, said, pool);
+        tell(s, conf->store_url, said, pool);
         return NULL;
     }
     if (WIFSIGNALED(status)) {

@@ -160,7 +160,7 @@ static bool is_superseded(const apr_array_header_t *all, const served *one)
 const char *mod_scim_endpoints(const server_rec *s, const char *store_url, apr_pool_t *pool)
 {
     apr_array_header_t *all = apr_array_make(pool, 4, sizeof(served));
-    json_t *list = scim_json_adopt(json_array(), pool);
+    json_t *list = scim_json_adopt(scim_json_array(), pool);
     apr_size_t len;
     int i;
 
@@ -179,10 +179,10 @@ const char *mod_scim_endpoints(const server_rec *s, const char *store_url, apr_p
         const served *one = &APR_ARRAY_IDX(all, i, served);
 
         if (!is_superseded(all, one)) {
-            json_array_append_new(
-                list,
-                json_pack("{s:s, s:s?, s:b}", "url", one->url, "tenant", one->tenant,
-                          "template", one->path && strstr(one->path, SCIM_ENDPOINTS_TENANT)));
+            scim_json_append(
+                list, scim_json_pack("{s:s, s:s?, s:b}", "url", one->url, "tenant", one->tenant,
+                                     "template",
+                                     one->path && strstr(one->path, SCIM_ENDPOINTS_TENANT)));
         }
     }
     return scim_json_write(list, &len, pool);

@@ -5,9 +5,10 @@
  * threads.
  */
 #include <stddef.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "scim/heap.h"
 
 #include "engine.h"
 
@@ -20,18 +21,9 @@ struct scim_kv_arena {
     max_align_t memory[];
 };
 
-void *scim_kv_allocated(void *ptr)
-{
-    if (!ptr) {
-        fputs("mod_scim: out of memory\n", stderr);
-        abort();
-    }
-    return ptr;
-}
-
 static struct scim_kv_arena *new_chunk(struct scim_kv_arena *next, apr_size_t size)
 {
-    struct scim_kv_arena *chunk = scim_kv_allocated(malloc(sizeof(*chunk) + size));
+    struct scim_kv_arena *chunk = scim_heap_checked(malloc(sizeof(*chunk) + size));
 
     chunk->next = next;
     chunk->size = size;
@@ -46,7 +38,7 @@ void *scim_kv_scratch(scim_kv_txn *txn, apr_size_t size)
     void *memory;
 
     if (size > APR_SIZE_MAX / 2) {
-        scim_kv_allocated(NULL);
+        scim_heap_exhausted();
     }
     room = (size + _Alignof(max_align_t) - 1) & ~(_Alignof(max_align_t) - 1);
     if (!chunk || chunk->size - chunk->used < room) {

@@ -76,13 +76,14 @@ static scim_kv_rc unreachable(const char *path, int err, const char **why, apr_p
 static nlink_t names_in(const char *path, const struct stat *file)
 {
     DIR *dir = opendir(path);
+    int at = dir ? dirfd(dir) : -1;
     const struct dirent *entry;
     nlink_t count = 0;
 
-    while (dir && (entry = readdir(dir))) {
+    while (at >= 0 && (entry = readdir(dir))) {
         struct stat info;
 
-        count += !fstatat(dirfd(dir), entry->d_name, &info, AT_SYMLINK_NOFOLLOW) &&
+        count += !fstatat(at, entry->d_name, &info, AT_SYMLINK_NOFOLLOW) &&
                  info.st_ino == file->st_ino && info.st_dev == file->st_dev;
     }
     if (dir) {

@@ -18,9 +18,6 @@
  * every function, success or not. */
 void scim_kv_arena_clear(scim_kv_txn *txn);
 
-/* Ends the process where ptr is NULL, as a pool does; else returns it. */
-void *scim_kv_allocated(void *ptr);
-
 /* BUSY when timeout passes first; INVALID when this thread holds the lock: an
  * update inside an update. */
 void scim_kv_lock_init(pthread_mutex_t *lock);
@@ -63,6 +60,12 @@ scim_kv_rc scim_kv_directory(const char *path, struct stat *info, const char **w
 /* pages.c: the state of a data file of LMDB that transaction txn left; ~0: the
  * last one.  STALE where others have committed twice since txn. */
 scim_kv_rc scim_kv_pages_state(int fd, apr_uint64_t txn, const scim_kv_examiner *to);
+
+/* pages.c: whether a data file of LMDB may be used in the state that txn left, by what
+ * is soon looked at: its length, the list of its free pages, and the root.  CORRUPT
+ * where that would end a process; *cut: since the file ends too early.  STALE as
+ * above. */
+scim_kv_rc scim_kv_pages_open(bool *cut, int fd, apr_uint64_t txn);
 
 /* "www-data (uid 33)": whom the system asks about permissions. */
 const char *scim_kv_user(apr_pool_t *pool);

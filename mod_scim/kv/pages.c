@@ -22,6 +22,8 @@
 
 #include <apr_strings.h>
 
+#include "scim/heap.h"
+
 #include "engine.h"
 
 #define PAGE_HEADER 16
@@ -166,7 +168,7 @@ static bool read_at(int fd, unsigned char *out, apr_size_t len, apr_uint64_t at)
  * are not to be had. */
 static unsigned char *read_pages(examination *x, apr_uint64_t page, apr_size_t pages)
 {
-    unsigned char *bytes = scim_kv_allocated(malloc(x->page_size * pages));
+    unsigned char *bytes = scim_heap_checked(malloc(x->page_size * pages));
 
     if (read_at(x->fd, bytes, x->page_size * pages, page * x->page_size)) {
         x->read += pages;
@@ -521,7 +523,7 @@ static void visit_orphans(examination *x)
 {
     walk w = {.x = x};
     apr_uint64_t page;
-    unsigned char *bytes = scim_kv_allocated(malloc(x->page_size));
+    unsigned char *bytes = scim_heap_checked(malloc(x->page_size));
 
     for (page = META_PAGES; page < x->count && x->rc == SCIM_KV_OK; page++) {
         if (!has_bit(x->used, page) && !has_bit(x->idle, page) &&
@@ -613,8 +615,8 @@ static void examine_state(examination *x, const meta *state)
     bool whole, free_whole;
 
     x->count = state->last + 1;
-    x->used = scim_kv_allocated(calloc(x->count / 8 + 1, 1));
-    x->idle = scim_kv_allocated(calloc(x->count / 8 + 1, 1));
+    x->used = scim_heap_checked(calloc(x->count / 8 + 1, 1));
+    x->idle = scim_heap_checked(calloc(x->count / 8 + 1, 1));
     free_whole = walk_tree(x, &state->free, true);
     whole = walk_tree(x, &state->rows, false);
     if (x->rc == SCIM_KV_OK) {
@@ -695,4 +697,75 @@ scim_kv_rc scim_kv_salvage(int fd, const scim_kv_examiner *to)
     }
     examine_state(&x, state);
     return x.rc != SCIM_KV_OK ? x.rc : x.damaged ? SCIM_KV_CORRUPT : SCIM_KV_OK;
+}
+
+/* The root of the rows, and nothing below it. */
+static bool has_root(examination *x, const tree *said)
+{
+    unsigned char *bytes;
+    bool sound;
+
+    if (said->root == NO_PAGE) {
+        return true;
+    }
+    if (said->root < META_PAGES || said->root >= x->count ||
+        !(bytes = read_pages(x, said->root, 1))) {
+        return false;
+    }
+    sound = get64(bytes) == said->root && fits_kind(bytes, said->depth == 1) &&
+            has_bounds(x, bytes);
+    free(bytes);
+    return sound;
+}
+
+/* Pages at the end that were used and given back in one transaction have never been
+ * written: those, which are listed as free, a file need not have. */
+static bool has_all_pages(const examination *x, apr_uint64_t there)
+{
+    apr_uint64_t page;
+
+    for (page = there; page < x->count && has_bit(x->idle, page); page++) {
+    }
+    return page >= x->count;
+}
+
+static bool is_behind(const tree *said, apr_uint64_t there)
+{
+    return said->root != NO_PAGE && said->root >= there;
+}
+
+scim_kv_rc scim_kv_pages_open(bool *cut, int fd, apr_uint64_t txn)
+{
+    static const scim_kv_examiner nobody;
+    examination x = {.fd = fd, .to = &nobody};
+    bool good[META_PAGES], free_whole, whole;
+    meta metas[META_PAGES];
+    const meta *state;
+    apr_uint64_t there;
+    struct stat info;
+
+    *cut = false;
+    if (read_metas_amid_writes(metas, good, &x.page_size, fd) < META_PAGES ||
+        fstat(fd, &info)) {
+        return SCIM_KV_CORRUPT;
+    }
+    state = choose_meta(metas, good, txn);
+    if (!state) {
+        return SCIM_KV_STALE;
+    }
+    there = (apr_uint64_t)info.st_size / x.page_size;
+    if (!count_is_credible(fd, state, x.page_size)) {
+        *cut = true;
+        return SCIM_KV_CORRUPT;
+    }
+    x.count = state->last + 1;
+    x.used = scim_heap_checked(calloc(x.count / 8 + 1, 1));
+    x.idle = scim_heap_checked(calloc(x.count / 8 + 1, 1));
+    free_whole = walk_tree(&x, &state->free, true);
+    whole = free_whole && has_root(&x, &state->rows);
+    *cut = is_behind(&state->free, there) || is_behind(&state->rows, there) ||
+           (free_whole && !has_all_pages(&x, there));
+    free(x.used);
+    free(x.idle);
+    return whole && !*cut ? SCIM_KV_OK : SCIM_KV_CORRUPT;
 }

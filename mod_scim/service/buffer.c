@@ -12,6 +12,7 @@
 #include <apr_strings.h>
 
 #include "scim/buffer.h"
+#include "scim/heap.h"
 
 /* What a pool takes from memory that it has had before, without a lock. */
 #define POOLED 8000
@@ -25,14 +26,6 @@ static apr_status_t release(void *baton)
     return APR_SUCCESS;
 }
 
-static char *allocated(char *data)
-{
-    if (!data) {
-        abort(); /* as a pool does */
-    }
-    return data;
-}
-
 static void move(scim_buffer *buffer, char *data)
 {
     if (buffer->len) {
@@ -44,11 +37,11 @@ static void move(scim_buffer *buffer, char *data)
 static void resize(scim_buffer *buffer, apr_size_t size)
 {
     if (buffer->on_heap) {
-        buffer->data = allocated(realloc(buffer->data, size));
+        buffer->data = scim_heap_checked(realloc(buffer->data, size));
     } else if (size <= POOLED) {
         move(buffer, apr_palloc(buffer->pool, size));
     } else {
-        move(buffer, allocated(malloc(size)));
+        move(buffer, scim_heap_checked(malloc(size)));
         buffer->on_heap = true;
         apr_pool_cleanup_register(buffer->pool, buffer, release, apr_pool_cleanup_null);
     }

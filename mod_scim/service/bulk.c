@@ -323,10 +323,10 @@ static const scim_error *replace_string(job *j, operation *op, const char *name,
     if (!to) {
         return unresolved(j, bulk_id);
     }
-    json_string_set(
-        value, apr_pstrcat(j->scratch,
-                           apr_pstrmemdup(j->scratch, text, (apr_size_t)(reference - text)),
-                           scim_id_format(&to->promised, id), NULL));
+    text = apr_pstrcat(j->scratch,
+                       apr_pstrmemdup(j->scratch, text, (apr_size_t)(reference - text)),
+                       scim_id_format(&to->promised, id), NULL);
+    scim_json_rewrite(value, text, strlen(text));
     return NULL;
 }
 
@@ -348,7 +348,7 @@ static const scim_error *replace_in(job *j, operation *op, const char *name, jso
 
 static const scim_error *resolved_data(json_t **out, job *j, operation *op)
 {
-    *out = scim_json_adopt_secret(json_deep_copy(op->data), j->op_pool);
+    *out = scim_json_adopt_secret(scim_json_deep_copy(op->data), j->op_pool);
     return replace_in(j, op, "", *out);
 }
 
@@ -612,40 +612,40 @@ static const scim_error *run_job(job *j)
 
 static json_t *result_of(const job *j, const operation *op)
 {
-    json_t *out = json_object();
+    json_t *out = scim_json_object();
 
     if (op->location) {
-        json_object_set_new(out, "location", json_string(op->location));
+        scim_json_set(out, "location", scim_json_text(op->location));
     }
     if (op->method_name) {
-        json_object_set_new(out, "method", json_string(op->method_name));
+        scim_json_set(out, "method", scim_json_text(op->method_name));
     }
     if (op->bulk_id) {
-        json_object_set_new(out, "bulkId", json_string(op->bulk_id));
+        scim_json_set(out, "bulkId", scim_json_text(op->bulk_id));
     }
     if (op->version_out) {
-        json_object_set_new(out, "version", json_string(op->version_out));
+        scim_json_set(out, "version", scim_json_text(op->version_out));
     }
-    json_object_set_new(out, "status", json_sprintf("%d", op->status));
+    scim_json_set(out, "status", scim_json_text(apr_itoa(j->scratch, op->status)));
     if (op->error) {
         apr_size_t len;
         const char *body = scim_error_body(op->error, &len, j->scratch);
 
-        json_object_set_new(out, "response", json_loadb(body, len, 0, NULL));
+        scim_json_set(out, "response", json_incref(scim_json_read_own(body, len, j->scratch)));
     }
     return out;
 }
 
 static void answer(scim_reply *reply, const job *j)
 {
-    json_t *results = json_array(), *message;
+    json_t *results = scim_json_array(), *message;
     int i, done = 0;
 
     for (i = 0; i < j->count && j->operations[i].done; i++) {
-        json_array_append_new(results, result_of(j, &j->operations[i]));
+        scim_json_append(results, result_of(j, &j->operations[i]));
         done++;
     }
-    message = json_pack("{s:[s],s:o}", "schemas", URN_RESPONSE, "Operations", results);
+    message = scim_json_pack("{s:[s],s:o}", "schemas", URN_RESPONSE, "Operations", results);
     scim_reply_json(reply, scim_json_adopt(message, j->pool), j->pool);
     reply->count = done;
 }

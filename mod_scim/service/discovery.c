@@ -32,10 +32,10 @@ static const scim_error *refuse_filter(const scim_call *call, apr_pool_t *pool)
 /* A document with the meta that it has at this endpoint; not adopted. */
 static json_t *with_meta(const json_t *document, const char *kind, const char *location)
 {
-    json_t *copy = json_copy((json_t *)document);
+    json_t *copy = scim_json_copy(document);
 
-    json_object_set_new(copy, "meta",
-                        json_pack("{s:s,s:s}", "resourceType", kind, "location", location));
+    scim_json_set(copy, "meta",
+                  scim_json_pack("{s:s,s:s}", "resourceType", kind, "location", location));
     return copy;
 }
 
@@ -67,9 +67,9 @@ static void reply_list(scim_reply *reply, const scim_call *call, json_t *resourc
                        apr_pool_t *pool)
 {
     json_int_t count = (json_int_t)json_array_size(resources);
-    json_t *list =
-        json_pack("{s:[s],s:I,s:I,s:I,s:o}", "schemas", SCIM_URN_LIST, "totalResults", count,
-                  "startIndex", (json_int_t)1, "itemsPerPage", count, "Resources", resources);
+    json_t *list = scim_json_pack("{s:[s],s:I,s:I,s:I,s:o}", "schemas", SCIM_URN_LIST,
+                                  "totalResults", count, "startIndex", (json_int_t)1,
+                                  "itemsPerPage", count, "Resources", resources);
 
     reply_document(reply, call, list, pool);
     reply->count = count;
@@ -77,14 +77,14 @@ static void reply_list(scim_reply *reply, const scim_call *call, json_t *resourc
 
 static json_t *feature(bool supported)
 {
-    return json_pack("{s:b}", "supported", supported);
+    return scim_json_pack("{s:b}", "supported", supported);
 }
 
 static json_t *bulk(const scim_wire *wire)
 {
-    return json_pack("{s:b,s:I,s:I}", "supported", wire->bulk_operations > 0, "maxOperations",
-                     (json_int_t)wire->bulk_operations, "maxPayloadSize",
-                     (json_int_t)(wire->bulk_operations ? wire->bulk_bytes : 0));
+    return scim_json_pack("{s:b,s:I,s:I}", "supported", wire->bulk_operations > 0,
+                          "maxOperations", (json_int_t)wire->bulk_operations, "maxPayloadSize",
+                          (json_int_t)(wire->bulk_operations ? wire->bulk_bytes : 0));
 }
 
 static json_t *pagination(const scim_wire *wire)
@@ -92,18 +92,18 @@ static json_t *pagination(const scim_wire *wire)
     apr_int64_t page =
         wire->default_page < wire->max_page ? wire->default_page : wire->max_page;
 
-    return json_pack("{s:b,s:b,s:s,s:I,s:I,s:I}", "cursor", 1, "index", 1,
-                     "defaultPaginationMethod", "index", "defaultPageSize", (json_int_t)page,
-                     "maxPageSize", (json_int_t)wire->max_page, "cursorTimeout",
-                     (json_int_t)apr_time_sec(wire->cursor_timeout));
+    return scim_json_pack("{s:b,s:b,s:s,s:I,s:I,s:I}", "cursor", 1, "index", 1,
+                          "defaultPaginationMethod", "index", "defaultPageSize",
+                          (json_int_t)page, "maxPageSize", (json_int_t)wire->max_page,
+                          "cursorTimeout", (json_int_t)apr_time_sec(wire->cursor_timeout));
 }
 
 static json_t *authentication_schemes(void)
 {
-    return json_pack("[{s:s,s:s,s:s,s:s,s:b}]", "type", "oauthbearertoken", "name",
-                     "OAuth Bearer Token", "description",
-                     "A secret token in the Authorization header: Bearer <token>", "specUri",
-                     "https://www.rfc-editor.org/info/rfc6750", "primary", 1);
+    return scim_json_pack("[{s:s,s:s,s:s,s:s,s:b}]", "type", "oauthbearertoken", "name",
+                          "OAuth Bearer Token", "description",
+                          "A secret token in the Authorization header: Bearer <token>",
+                          "specUri", "https://www.rfc-editor.org/info/rfc6750", "primary", 1);
 }
 
 const scim_error *scim_handle_config(scim_reply *reply, const scim_call *call, apr_pool_t *pool)
@@ -112,12 +112,12 @@ const scim_error *scim_handle_config(scim_reply *reply, const scim_call *call, a
     json_t *config;
 
     SCIM_ERR(refuse_filter(call, pool));
-    config =
-        json_pack("{s:[s],s:o,s:o,s:{s:b,s:I},s:o,s:o,s:o,s:o,s:o}", "schemas", URN_CONFIG,
-                  "patch", feature(true), "bulk", bulk(call->wire), "filter", "supported", 1,
-                  "maxResults", (json_int_t)call->wire->max_page, "changePassword",
-                  feature(false), "sort", feature(true), "etag", feature(true), "pagination",
-                  pagination(call->wire), "authenticationSchemes", authentication_schemes());
+    config = scim_json_pack(
+        "{s:[s],s:o,s:o,s:{s:b,s:I},s:o,s:o,s:o,s:o,s:o}", "schemas", URN_CONFIG, "patch",
+        feature(true), "bulk", bulk(call->wire), "filter", "supported", 1, "maxResults",
+        (json_int_t)call->wire->max_page, "changePassword", feature(false), "sort",
+        feature(true), "etag", feature(true), "pagination", pagination(call->wire),
+        "authenticationSchemes", authentication_schemes());
     scim_json_adopt(config, pool);
     reply_one(reply, call, with_meta(config, "ServiceProviderConfig", location), location,
               pool);
@@ -136,12 +136,12 @@ const scim_error *scim_handle_types(scim_reply *reply, const scim_call *call, ap
     int i;
 
     SCIM_ERR(refuse_filter(call, pool));
-    resources = json_array();
+    resources = scim_json_array();
     for (i = 0; i < call->registry->types_count; i++) {
         const scim_resource_type *type = &call->registry->types[i];
 
-        json_array_append_new(resources, with_meta(type->document, "ResourceType",
-                                                   type_location(call, type, pool)));
+        scim_json_append(resources, with_meta(type->document, "ResourceType",
+                                              type_location(call, type, pool)));
     }
     reply_list(reply, call, resources, pool);
     return NULL;
@@ -176,12 +176,12 @@ const scim_error *scim_handle_schemas(scim_reply *reply, const scim_call *call,
     int i;
 
     SCIM_ERR(refuse_filter(call, pool));
-    resources = json_array();
+    resources = scim_json_array();
     for (i = 0; i < call->registry->schemas_count; i++) {
         const scim_schema *schema = call->registry->schemas[i];
 
-        json_array_append_new(resources, with_meta(schema->document, "Schema",
-                                                   schema_location(call, schema, pool)));
+        scim_json_append(resources, with_meta(schema->document, "Schema",
+                                              schema_location(call, schema, pool)));
     }
     reply_list(reply, call, resources, pool);
     return NULL;

@@ -166,7 +166,7 @@ const char *scim_route_operation(const scim_resource_type *type, const char *op,
         *to++ = (char)apr_tolower(*at);
     }
     *to++ = '.';
-    strcpy(to, op);
+    memcpy(to, op, strlen(op) + 1);
     return name;
 }
 

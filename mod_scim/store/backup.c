@@ -8,6 +8,7 @@
 
 #include <apr_strings.h>
 
+#include "scim/json.h"
 #include "scim/text.h"
 #include "scim/time.h"
 
@@ -481,7 +482,7 @@ static const scim_error *read_head(reading *r)
                             "not know: install the version that made it",
                             line + sizeof(MAGIC) - 1));
     }
-    if (!take_line(r, line) || !(head = json_loads(line, 0, NULL))) {
+    if (!take_line(r, line) || !(head = scim_json_read_own(line, strlen(line), r->pool))) {
         return cut(r);
     }
     err = check_format(r, head);
@@ -491,7 +492,6 @@ static const scim_error *read_head(reading *r)
     if (text) {
         scim_time_parse(text, &r->out->made);
     }
-    json_decref(head);
     return err;
 }
 

@@ -84,7 +84,8 @@ static bool encrypt(unsigned char *sealed, const scim_store *store,
     return ok;
 }
 
-static bool decrypt(unsigned char *plain, const scim_store *store,
+/* False where OpenSSL cannot.  *genuine is whether we have made what was sealed. */
+static bool decrypt(bool *genuine, unsigned char *plain, const scim_store *store,
                     const scim_cursor_scope *scope, unsigned char *sealed, apr_size_t len)
 {
     EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
@@ -94,9 +95,9 @@ static bool decrypt(unsigned char *plain, const scim_store *store,
         ctx &&
         EVP_DecryptInit_ex(ctx, EVP_aes_256_gcm(), NULL, store->cursor_key, sealed) == 1 &&
         bind_scope(ctx, scope) && EVP_DecryptUpdate(ctx, plain, &done, body, (int)len) == 1 &&
-        EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_GCM_SET_TAG, TAG_LEN, body + len) == 1 &&
-        EVP_DecryptFinal_ex(ctx, plain + done, &rest) == 1;
+        EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_GCM_SET_TAG, TAG_LEN, body + len) == 1;
 
+    *genuine = ok && EVP_DecryptFinal_ex(ctx, plain + done, &rest) == 1;
     EVP_CIPHER_CTX_free(ctx);
     return ok;
 }
@@ -128,12 +129,16 @@ const scim_error *scim_cursor_open(scim_position *out, scim_store *store,
 {
     unsigned char sealed[SEALED_MAX + 2], plain[SEALED_MAX];
     apr_size_t len = decode(sealed, text);
+    bool genuine = false;
 
     /* The last character of base64 has bits that mean nothing: of all texts for
      * the same bytes, one is the cursor. */
-    if (len < NONCE_LEN + HEAD_LEN + TAG_LEN ||
-        strcmp(encode(sealed, len, result_pool), text) ||
-        !decrypt(plain, store, scope, sealed, len - NONCE_LEN - TAG_LEN)) {
+    if (len >= NONCE_LEN + HEAD_LEN + TAG_LEN &&
+        !strcmp(encode(sealed, len, result_pool), text) &&
+        !decrypt(&genuine, plain, store, scope, sealed, len - NONCE_LEN - TAG_LEN)) {
+        return scim_store_error(result_pool, SCIM_KV_IO, "opening a cursor");
+    }
+    if (!genuine) {
         return scim_error_make(
             result_pool, SCIM_E_INVALID_CURSOR,
             "This cursor does not belong to this request: begin again with an "

@@ -9,6 +9,8 @@
 
 #include <openssl/evp.h>
 
+#include "scim/heap.h"
+
 #include "internal.h"
 
 void scim_key_bytes(scim_key *key, const void *data, apr_size_t len)
@@ -53,7 +55,7 @@ static void add_digest(scim_key *key, const void *data, apr_size_t len)
     unsigned int digest_len;
 
     if (EVP_Digest(data, len, digest, &digest_len, EVP_sha256(), NULL) != 1) {
-        abort();
+        scim_heap_exhausted();
     }
     scim_key_bytes(key, digest, digest_len);
 }

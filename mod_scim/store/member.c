@@ -11,6 +11,7 @@
 #include <apr_strings.h>
 
 #include "scim/filter.h"
+#include "scim/heap.h"
 #include "scim/json.h"
 #include "scim/text.h"
 
@@ -56,9 +57,13 @@ bool member_id(scim_id *out, const scim_store *store, const char *text)
     if (scim_id_parse(out, text)) {
         return true;
     }
-    if (strlen(text) > TEXT_MAX ||
-        EVP_Digest(text, strlen(text), digest, &len, store->sha256, NULL) != 1) {
+    if (strlen(text) > TEXT_MAX) {
         return false;
+    }
+    /* OpenSSL fails at this for want of memory alone; whoever is to be removed must
+     * not pass for nobody then. */
+    if (EVP_Digest(text, strlen(text), digest, &len, store->sha256, NULL) != 1) {
+        scim_heap_exhausted();
     }
     memcpy(out->bytes, digest, sizeof(out->bytes));
     out->bytes[6] = 0x80 | (out->bytes[6] & 0x0f);
@@ -338,16 +343,16 @@ static void step_remove(planning *p, const scim_member_op *step)
 static bool element_matches(planning *p, const scim_edge *edge)
 {
     char id[SCIM_ID_TEXT + 1];
-    json_t *element = scim_json_adopt(json_object(), p->scratch);
+    json_t *element = scim_json_adopt(scim_json_object(), p->scratch);
 
-    json_object_set_new(element, "value",
-                        edge->text ? json_stringn(edge->text, edge->text_len)
-                                   : json_string(scim_id_format(&edge->id, id)));
+    scim_json_set(element, "value",
+                  edge->text ? scim_json_textn(edge->text, edge->text_len)
+                             : scim_json_text(scim_id_format(&edge->id, id)));
     if (edge->type) {
-        json_object_set_new(element, "type", json_string(edge->type->name));
+        scim_json_set(element, "type", scim_json_text(edge->type->name));
     }
     if (edge->display) {
-        json_object_set_new(element, "display", json_stringn(edge->display, edge->display_len));
+        scim_json_set(element, "display", scim_json_textn(edge->display, edge->display_len));
     }
     return scim_filter_match_element(p->filter, element, p->scratch);
 }

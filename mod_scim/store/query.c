@@ -305,19 +305,22 @@ static json_t *make_location(const search *s, const scim_resource_type *type, co
 {
     const char *base = s->query->base_url;
 
-    return base ? json_sprintf("%s%s/%s", base, type->endpoint, id)
-                : json_sprintf("%s/%s", type->endpoint + 1, id);
+    return scim_json_text(base ? apr_pstrcat(s->scratch, base, type->endpoint, "/", id, NULL)
+                               : apr_pstrcat(s->scratch, type->endpoint + 1, "/", id, NULL));
 }
 
 static json_t *make_meta(const search *s, const scim_record *record, const char *id)
 {
-    char created[SCIM_TIME_LEN + 1], modified[SCIM_TIME_LEN + 1];
+    json_t *meta = scim_json_object();
+    char text[SCIM_TIME_LEN + 1];
 
-    return json_pack("{s:s, s:s, s:s, s:o, s:s}", "resourceType", record->type->name, "created",
-                     scim_time_format(record->created, created), "lastModified",
-                     scim_time_format(record->modified, modified), "location",
-                     make_location(s, record->type, id), "version",
-                     scim_etag_make(record->version, s->scratch));
+    scim_json_set(meta, "resourceType", scim_json_text(record->type->name));
+    scim_json_set(meta, "created", scim_json_text(scim_time_format(record->created, text)));
+    scim_json_set(meta, "lastModified",
+                  scim_json_text(scim_time_format(record->modified, text)));
+    scim_json_set(meta, "location", make_location(s, record->type, id));
+    scim_json_set(meta, "version", scim_json_text(scim_etag_make(record->version, s->scratch)));
+    return meta;
 }
 
 static json_t *as_subject(const search *s, const scim_record *record)
@@ -327,9 +330,9 @@ static json_t *as_subject(const search *s, const scim_record *record)
 
     if (json) {
         scim_id_format(&record->id, id);
-        json_object_set_new(json, "id", json_string(id));
+        scim_json_set(json, "id", scim_json_text(id));
         if (s->meta) {
-            json_object_set_new(json, "meta", make_meta(s, record, id));
+            scim_json_set(json, "meta", make_meta(s, record, id));
         }
     }
     return json;
@@ -352,18 +355,18 @@ static void note_error(subject_baton *b, const scim_error *err)
 
 static json_t *make_edge(const search *s, const scim_edge *edge)
 {
-    json_t *element = json_object();
+    json_t *element = scim_json_object();
     char id[SCIM_ID_TEXT + 1];
 
     scim_id_format(&edge->id, id);
-    json_object_set_new(element, "value",
-                        edge->text ? json_stringn(edge->text, edge->text_len)
-                                   : json_string(id));
+    scim_json_set(element, "value",
+                  edge->text ? scim_json_textn(edge->text, edge->text_len)
+                             : scim_json_text(id));
     if (edge->type) {
-        json_object_set_new(element, "$ref", make_location(s, edge->type, id));
+        scim_json_set(element, "$ref", make_location(s, edge->type, id));
     }
     if (edge->display) {
-        json_object_set_new(element, "display", json_stringn(edge->display, edge->display_len));
+        scim_json_set(element, "display", scim_json_textn(edge->display, edge->display_len));
     }
     return element;
 }
@@ -374,16 +377,16 @@ static const scim_error *push_member(const scim_edge *edge, void *baton)
     json_t *element = make_edge(b->s, edge);
 
     if (edge->type) {
-        json_object_set_new(element, "type", json_string(edge->type->name));
+        scim_json_set(element, "type", scim_json_text(edge->type->name));
     }
-    json_array_append_new(b->members, element);
+    scim_json_append(b->members, element);
     return NULL;
 }
 
 static const json_t *subject_members(subject_baton *b)
 {
     if (!b->members) {
-        b->members = scim_json_adopt(json_array(), b->s->scratch);
+        b->members = scim_json_adopt(scim_json_array(), b->s->scratch);
         note_error(b,
                    scim_member_each(b->s->view, b->s->tenant, &b->record->id, push_member, b));
     }
@@ -400,15 +403,15 @@ static const json_t *subject_groups(subject_baton *b)
     if (b->groups) {
         return b->groups;
     }
-    b->groups = scim_json_adopt(json_array(), b->s->scratch);
+    b->groups = scim_json_adopt(scim_json_array(), b->s->scratch);
     rc = member_groups(&groups, &view, b->s->tenant, &b->record->id);
     note_error(b, scim_store_error(b->s->view->pool, rc, "reading groups"));
     for (i = 0; i < groups->nelts; i++) {
         const scim_edge *edge = &APR_ARRAY_IDX(groups, i, scim_edge);
         json_t *element = make_edge(b->s, edge);
 
-        json_object_set_new(element, "type", json_string(edge->direct ? "direct" : "indirect"));
-        json_array_append_new(b->groups, element);
+        scim_json_set(element, "type", scim_json_text(edge->direct ? "direct" : "indirect"));
+        scim_json_append(b->groups, element);
     }
     return b->groups;
 }

@@ -125,9 +125,9 @@ static const scim_error *resolve(const resolving *r, const index_def *def, json_
         json_object_del(element, "$ref");
         return leads_nowhere(r, def, text);
     }
-    json_object_set_new(
+    scim_json_set(
         element, "$ref",
-        json_string(apr_pstrcat(r->view->pool, type->type->endpoint + 1, "/", text, NULL)));
+        scim_json_text(apr_pstrcat(r->view->pool, type->type->endpoint + 1, "/", text, NULL)));
     return NULL;
 }
 

@@ -836,7 +836,9 @@ static scim_kv_rc mend_some(scim_kv_txn *txn, void *baton)
     int i;
 
     m->txn = m->view.txn = txn;
-    for (i = 0; i < ROWS_A_STEP && rc == SCIM_KV_OK && *(const char *)key.data == table; i++) {
+    for (i = 0;
+         i < ROWS_A_STEP && rc == SCIM_KV_OK && *(const unsigned char *)key.data == table;
+         i++) {
         m->last.len = 0;
         scim_key_bytes(&m->last, key.data, key.len);
         value.data = apr_pmemdup(m->view.pool, value.data, value.len);

@@ -23,6 +23,7 @@
 #include <openssl/evp.h>
 #include <openssl/rand.h>
 
+#include "scim/heap.h"
 #include "scim/text.h"
 
 #include "internal.h"
@@ -96,26 +97,27 @@ scim_kv_rc secret_drop(scim_kv_txn *txn, const scim_tenant *tenant, const scim_i
 
 /* Hashing */
 
-/* What bcrypt is given; false for a text that can be no password, and, where
- * *possible is true, for want of memory. */
-static bool make_digest(char out[DIGEST_TEXT + 1], bool *possible, const char *password,
+/* What bcrypt is given; false for a text that can be no password. */
+static bool make_digest(char out[DIGEST_TEXT + 1], const char *password,
                         apr_pool_t *scratch_pool)
 {
     unsigned char sha256[SHA256_LEN];
     apr_size_t len;
     char *prepared =
         (char *)scim_text_prepare_opaque(password, strlen(password), &len, scratch_pool);
-    bool made = prepared && EVP_Digest(prepared, len, sha256, NULL, EVP_sha256(), NULL) == 1;
 
-    *possible = prepared != NULL;
-    if (made) {
-        EVP_EncodeBlock((unsigned char *)out, sha256, sizeof(sha256));
+    if (!prepared) {
+        return false;
     }
-    if (prepared) {
-        OPENSSL_cleanse(prepared, len);
+    /* OpenSSL fails at this for want of memory alone; a right password is not to pass
+     * for a wrong one then. */
+    if (EVP_Digest(prepared, len, sha256, NULL, EVP_sha256(), NULL) != 1) {
+        scim_heap_exhausted();
     }
+    EVP_EncodeBlock((unsigned char *)out, sha256, sizeof(sha256));
+    OPENSSL_cleanse(prepared, len);
     OPENSSL_cleanse(sha256, sizeof(sha256));
-    return made;
+    return true;
 }
 
 static bool is_hash_of(const char *digest, const char *hash)
@@ -270,7 +272,6 @@ const scim_error *secret_plan_make(secret_plan *out, scim_kv_txn *txn,
 {
     const char *stored = NULL;
     char digest[DIGEST_TEXT + 1];
-    bool possible;
 
     memset(out, 0, sizeof(*out));
     if (!draft->password && !draft->password_cleared) {
@@ -284,10 +285,9 @@ const scim_error *secret_plan_make(secret_plan *out, scim_kv_txn *txn,
         out->drop = stored != NULL;
         return NULL;
     }
-    if (!make_digest(digest, &possible, draft->password, pool)) {
-        return possible ? not_stored(pool, "the digest of a password cannot be made")
-                        : scim_error_make(pool, SCIM_E_INVALID_VALUE,
-                                          "password must be UTF-8 without control characters");
+    if (!make_digest(digest, draft->password, pool)) {
+        return scim_error_make(pool, SCIM_E_INVALID_VALUE,
+                               "password must be UTF-8 without control characters");
     }
     out->fact = need_fact(memo, digest, stored);
     OPENSSL_cleanse(digest, sizeof(digest));
@@ -335,7 +335,7 @@ bool scim_secret_verify(const char *hash, const char *password, apr_pool_t *scra
     /* Of no password: what it was made of is no base64 of 32 bytes. */
     static const char nobody[] = "$2y$10$zMatC0MvpaR.ZgnoNHhbve6bSeUT3ut2vxQTAPixhKzgaMh0sMUum";
     char digest[DIGEST_TEXT + 1] = "none";
-    bool possible, made = make_digest(digest, &possible, password, scratch_pool);
+    bool made = make_digest(digest, password, scratch_pool);
     bool right = is_hash_of(digest, hash ? hash : nobody);
 
     OPENSSL_cleanse(digest, sizeof(digest));

@@ -379,6 +379,7 @@ static scim_kv_rc suspend(scim_kv_txn *txn, void *baton)
     if (s->error) {
         return SCIM_KV_REFUSED;
     }
+    /* It was found.  NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult) */
     s->changed = tenant.suspended != s->suspended;
     tenant.suspended = s->suspended;
     return s->changed ? put_tenant(txn, &tenant, false, s->pool) : SCIM_KV_OK;

@@ -497,7 +497,7 @@ static const char *fault_of(const record_head *head, const json_t *json)
 
 static void count_resource(verifying *v, apr_uint32_t tenant, apr_uint16_t type, int number)
 {
-    tally *found, wanted;
+    tally *found, wanted = {.met = 0};
 
     store_put_u32(wanted.key, tenant);
     store_put_u16(wanted.key + 4, type);
@@ -505,7 +505,6 @@ static void count_resource(verifying *v, apr_uint32_t tenant, apr_uint16_t type,
     if (!found) {
         found = apr_palloc(v->pool, sizeof(*found));
         *found = wanted;
-        found->met = 0;
         apr_hash_set(v->tallies, found->key, sizeof(found->key), found);
     }
     found->met += number;
@@ -580,7 +579,8 @@ static const char *read_unique(leading *out, const row *r)
 static const char *read_leading(leading *out, const row *r)
 {
     bool refers = r->at[0] == SCIM_TABLE_REFERS, unique = !refers && r->value.len;
-    apr_size_t end = unique ? 2 : 2 + ID_LEN, least = BODY_AT + (refers ? ID_LEN : 1) + end;
+    apr_size_t end = unique ? 2 : 2 + ID_LEN, from = refers ? ID_LEN : 1;
+    apr_size_t least = BODY_AT + from + end;
 
     if (r->key.len < least || (refers && r->key.len != least)) {
         return bad_key;
@@ -1068,15 +1068,6 @@ static bool policy_reads(verifying *v)
     return !scim_tenant_default_policy(&policy, &v->view);
 }
 
-static bool is_json_array(scim_slice rest)
-{
-    json_t *json = json_loadb(rest.data, rest.len, 0, NULL);
-    bool is = json_is_array(json);
-
-    json_decref(json);
-    return is;
-}
-
 /* Whether what stands behind the seal is what a name of the system table has. */
 static bool system_value_reads(verifying *v, const char *name, scim_slice rest)
 {
@@ -1086,7 +1077,8 @@ static bool system_value_reads(verifying *v, const char *name, scim_slice rest)
     if (!strcmp(name, "policy")) {
         return policy_reads(v);
     }
-    return strcmp(name, "endpoints") || is_json_array(rest);
+    return strcmp(name, "endpoints") ||
+           scim_json_read_own_array(rest.data, rest.len, v->view.pool);
 }
 
 static scim_kv_rc check_system(verifying *v, const row *r)

@@ -74,7 +74,7 @@ subtest 'a wrong value names the directive and what it may be' => sub {
 
 subtest 'a directive in the wrong place is told where it belongs' => sub {
     my @belongs = ('SCIMEngine', 'belongs directly in a <Location> or <LocationMatch> section');
-    refused('SCIMEngine at server level', 'conf', 'SCIMEngine On', 'SCIMEngine', 'not allowed');
+    refused('SCIMEngine at server level', 'conf', 'SCIMEngine On', 'SCIMEngine', 'not allowed outside of sections');
     refused('SCIMEngine in a Directory', 'conf', "<Directory /tmp>\nSCIMEngine On\n</Directory>", @belongs);
     refused('SCIMEngine in Files', 'conf', "<Files x>\nSCIMEngine On\n</Files>", @belongs);
     refused('SCIMEngine in an If', 'location', "<If \"true\">\nSCIMEngine On\n</If>", @belongs);
@@ -82,7 +82,7 @@ subtest 'a directive in the wrong place is told where it belongs' => sub {
     refused('SCIMBasePath in a Location', 'location', 'SCIMBasePath /x', 'SCIMBasePath', 'belongs in a <LocationMatch>');
     refused('SCIMBasePath that is relative', 'conf', "<LocationMatch ^/x>\nSCIMEngine On\nSCIMBasePath x\n</LocationMatch>",
         'SCIMBasePath', 'a path that begins with /');
-    refused('SCIMProfile at server level', 'conf', 'SCIMProfile rfc', 'SCIMProfile', 'not allowed');
+    refused('SCIMProfile at server level', 'conf', 'SCIMProfile rfc', 'SCIMProfile', 'not allowed outside of sections');
     refused('SCIMStore in a Location', 'location', 'SCIMStore lmdb:/x', 'SCIMStore', 'not allowed');
     refused('a tenant that cannot be', 'conf', "<SCIMTenantPolicy \"a b\">\n</SCIMTenantPolicy>",
         'SCIMTenantPolicy', 'is not the name of a tenant');

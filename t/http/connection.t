@@ -334,7 +334,7 @@ subtest 'a wrong SCIMConnection is told before anything starts' => sub {
         'x WRITE', '"%{REMOTE_USER}-x" read,write');
     is($status, 0, 'right ones') or diag $output;
     ($status, $output) = Scim::Httpd->configtest(conf => 'SCIMConnection okta');
-    ok($status != 0 && $output =~ /SCIMConnection not allowed here/, 'it belongs to a Location');
+    ok($status != 0 && $output =~ /SCIMConnection is not allowed outside of sections: it belongs in the <Location>/, 'it belongs to a Location');
 };
 
 $s->log_clean;

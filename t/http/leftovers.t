@@ -7,6 +7,10 @@
 #
 # LONG: everything five times in place of two.
 #
+# Over TLS the same holds, but for what mod_ssl decodes of a login.  Over HTTP/2 what
+# is left is what came, as it came: headers in libnghttp2 and mod_http2, bodies in
+# mod_http2.  Neither has a way to be told to wipe it.
+#
 # httpd's core logs the headers of requests at trace4 and above, the Authorization
 # header too, and so does mod_log_forensic; they are left at info, and out.
 use strict;
@@ -15,9 +19,11 @@ use FindBin;
 use lib "$FindBin::Bin/../lib";
 use File::Find ();
 use IO::Socket::INET;
+use JSON::PP ();
 use MIME::Base64 qw(encode_base64);
 use Scim::Body;
 use Scim::Httpd;
+use Scim::Tls;
 use Test::More;
 use Time::HiRes qw(sleep);
 
@@ -163,7 +169,7 @@ my @last = parallel(24, sub {
 });
 is(join(' ', @last), join(' ', (401, 200) x 12), 'logins at the end');
 my @pages = map { $s->get($s->url("/server-status$_"))->content } '', '?auto', '?notable';
-like($pages[0], qr/scim/, 'the status page tells of requests');
+like($pages[0], qr{/scim/v2|/in/page}, 'the status page tells of requests');
 
 # What a secret looks like where it lies around: the middle of it, as it is, as a
 # header has it, and as text of 32 bits a character.
@@ -268,4 +274,142 @@ subtest 'C-311 nor does a child at rest, or a core of it' => sub {
 
 $s->allow_log(qr/AH0161[478]|SCIM1502/);
 $s->log_clean;
+
+# --- TLS and HTTP/2 ----------------------------------------------------------
+
+my $tls = Scim::Tls->new;
+my $t = Scim::Httpd->new(
+    start => 0, children => 2, threads => 10,
+    modules => [qw(auth_basic ssl socache_shmcb http2)],
+    files => { 'in/page.txt' => "in\n" },
+    conf => <<'EOT' . $tls->host('Protocols h2 http/1.1', endpoint('/scim/v2')),
+Protocols h2c http/1.1
+SCIMPasswordSync On
+<Location "/in">
+    AuthType Basic
+    AuthName People
+    AuthBasicProvider scim
+    Require scim-user
+</Location>
+EOT
+);
+
+# The status and the version of HTTP of an answer that curl got to a request by
+# itself, on a connection of its own.
+sub by_curl
+{
+    my ($how, $method, $url, $authorization, $body, @more) = @_;
+    my @command = ('curl', '-s', '-k', '-o', '/dev/null', '-w', '%{http_code} %{http_version}', '--max-time', 30, $how, '-X', $method, '-H', "Authorization: $authorization");
+    push @command, '-H', 'Content-Type: application/scim+json', '--data-binary', JSON::PP->new->utf8->canonical->encode($body) if $body;
+    open my $out, '-|', @command, @more, $url or die "curl: $!\n";
+    my $said = do { local $/; <$out> } // '';
+    close $out;
+    return $said;
+}
+
+# All that a client that is served does with its secrets.
+sub use_secrets
+{
+    my ($how, $base, $version) = @_;
+    my $bearer = "Bearer $tokens[0]";
+    my @bodies;
+    my $send = sub {
+        my ($name, $want, $method, $path, @rest) = @_;
+        is(by_curl($how, $method, "$base/scim/v2$path", $bearer, @rest), "$want $version", $name);
+    };
+    $send->('a list', 200, 'GET', '/Users?count=1');
+    $send->('a creation', 201, 'POST', '/Users', user(name(), password => password('created')));
+    $send->('a body in chunks', 201, 'POST', '/Users', user(name(), password => password('chunks')), '-H', 'Transfer-Encoding: chunked') if $version eq '1.1';
+    $send->('a body that comes later', 201, 'POST', '/Users', user(name(), password => password('later')), '-H', 'Expect: 100-continue');
+    # canonical: attributes are in the order of their names
+    $send->('a long body, and then', 201, 'POST', '/Users', user(name(), password => password('at the end'), displayName => 'x' x $_)) for 3000, 7000, 20_000, 70_000;
+    $send->('a long body behind it', 201, 'POST', '/Users', user(name(), password => password('at the beginning'), title => 'x' x $_)) for 3000, 7000, 20_000, 70_000;
+    $send->('an error', 400, 'POST', '/Users', user(name(), password => password('error'), active => 'perhaps'));
+    push @tokens, $bearer =~ s/^Bearer (mscim_)(.)/$1 . ($2 eq 'x' ? 'y' : 'x')/er;
+    is(by_curl($how, 'GET', "$base/scim/v2/Users", "Bearer $tokens[-1]"), "401 $version", 'a wrong token');
+    my ($who, $word) = (name(), password('login'));
+    $send->('somebody', 201, 'POST', '/Users', user($who, password => $word));
+    is(by_curl($how, 'GET', "$base/in/page.txt", 'Basic ' . encode_base64("$who:" . ($_ ? $word : password('wrong login')), '')), ($_ ? 200 : 401) . " $version", 'a login') for 0, 1;
+}
+
+# Each secret that is found, with what stands before it.
+sub hits
+{
+    my ($memory, %needle) = @_;
+    my $any = join '|', map { quotemeta } sort keys %needle;
+    my @hits;
+    while ($memory =~ /($any)/g) {
+        my $from = $-[0] > 64 ? $-[0] - 64 : 0;
+        push @hits, [$needle{$1}, substr $memory, $from, $-[0] - $from];
+    }
+    return @hits;
+}
+
+# Whether it is a header or a body as it came, or the rest of one that was freed and
+# of which the beginning was used again.
+sub is_as_it_came
+{
+    my ($what, $before) = @_;
+    return $before =~ /earer mscim_\w{10}\z/ || $before !~ /mscim_\w{10}\z/ if $what =~ /token/;
+    return $what =~ /base64$/ || ($what !~ /32 bits$/ && ($before =~ /":"Pa55w0rd-\z/ || $before !~ /Pa55w0rd-\z/));
+}
+
+# What mod_ssl decodes of a login, to see that it is none that it makes itself of a
+# client's certificate (SSLOptions +FakeBasicAuth).
+sub is_decoded_login
+{
+    my ($what, $before) = @_;
+    return $what =~ /login$/ && $before =~ /name-\d{3}:Pa55w0rd-\z/;
+}
+
+for my $way (
+    ['TLS', '--http1.1', $tls->url(''), '1.1', \&is_decoded_login],
+    ['HTTP/2 over TLS', '--http2', $tls->url(''), '2', sub { is_as_it_came(@_) || is_decoded_login(@_) }],
+    ['HTTP/2', '--http2-prior-knowledge', undef, '2', \&is_as_it_came],
+) {
+    my ($name, $how, $base, $version, $known) = @$way;
+    subtest "C-311 nor does a child at rest after $name, of what is ours" => sub {
+        plan skip_all => 'a sanitizer keeps what was freed, to tell of its use' if $ENV{SCIM_SAN};
+        (@tokens, @passwords) = ();
+        push @tokens, $t->new_token(connection => "over $version" =~ tr/ ./--/r . length $name);
+        $t->start;
+        $base //= $t->url;
+        my $said = by_curl($how, 'GET', "$base/scim/v2/Users", "Bearer $tokens[-1]");
+        if ($said !~ / $version$/) {
+            $t->stop;
+            plan skip_all => "curl or httpd knows no HTTP/$version ($said)";
+        }
+        use_secrets($how, $base, $version) for 1 .. ($ENV{LONG} ? 5 : 1);
+        sleep 1.2;
+        my ($left, @ours) = (0);
+        for my $pid ($t->children) {
+            my $memory = memory_of($pid);
+            SKIP: {
+                skip "the memory of process $pid cannot be read here: $!", 1 if !defined $memory;
+                like($memory, qr/mod_scim/, 'it is the memory that was read');
+            }
+            for my $hit (hits($memory // '', needles())) {
+                my ($what, $before) = @$hit;
+                $left++;
+                push @ours, "$what, behind " . $before =~ s/[^ -~]/./gr if !$known->($what, $before);
+            }
+        }
+        is(join("\n", @ours), '', 'no secret but what is known to be left');
+        note "$left that are known";
+        $t->stop;
+    };
+}
+
+subtest 'what is known to be left is told from what is not' => sub {
+    ok(is_as_it_came('the token mscim_abcd', 'Authorization: Bearer mscim_abcdefghij'), 'a header');
+    ok(!is_as_it_came('the token mscim_abcd', "\0mscim_abcdefghij"), 'a token by itself');
+    ok(is_as_it_came('the password x', '{"password":"Pa55w0rd-'), 'a body');
+    ok(!is_as_it_came('the password x', "\0Pa55w0rd-"), 'a password by itself');
+    ok(!is_as_it_came('the password x in 32 bits', "\0" x 16), 'and one in 32 bits');
+    ok(is_decoded_login('the password login', "\0name-001:Pa55w0rd-"), 'a login that is decoded');
+    ok(!is_decoded_login('the password created', "\0name-001:Pa55w0rd-"), 'which no other password is');
+};
+
+$t->allow_log(qr/AH0161[478]/, qr/AH10034: The mpm module/);
+$t->log_clean;
 done_testing();

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The server starts, restarts and stops, under every MPM and amid writes: no
 # request fails that a client is not told of, and nothing that was acknowledged
-# is gone afterwards.
+# is gone afterwards.  graceful.t and stop.t do so again and again.
 use strict;
 use warnings;
 use FindBin;
@@ -11,6 +11,7 @@ use File::Temp ();
 use IO::Socket::INET;
 use Scim::Body;
 use Scim::Httpd;
+use Scim::Watch;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
@@ -19,15 +20,6 @@ sub alone
 {
     my ($server, $method, $path, $body) = @_;
     return $server->request($method, $path, $body, host => '127.0.0.1');
-}
-
-# The pids in the table of readers that LMDB keeps in the store.
-sub readers
-{
-    my ($server, @pids) = @_;
-    open my $in, '<:raw', $server->store . '/lock.mdb' or die "lock.mdb: $!\n";
-    my %word = map { $_ => 1 } unpack 'L*', do { local $/; <$in> };
-    return grep { $word{$_} } @pids;
 }
 
 sub names_of_all
@@ -42,53 +34,7 @@ sub names_of_all
     return sort @names;
 }
 
-# --- graceful restart --------------------------------------------------------
-
-# What a client was answered until the restarts are over: status => times.
-sub load_until_over
-{
-    my ($server, $number) = @_;
-    my (%seen, $n);
-    while (!-e $server->dir . '/over') {
-        my $status = ++$n % 2
-            ? alone($server, 'POST', '/Users', user("load-$number-$n"))->status
-            : alone($server, 'GET', '/Users?count=10')->status;
-        $seen{$status}++;
-    }
-    return \%seen;
-}
-
-sub restart_until_done
-{
-    my ($server, $times) = @_;
-    my $done = grep { $server->graceful } 1 .. $times;
-    sleep 0.1;
-    open my $over, '>', $server->dir . '/over' or die "$!\n";
-    return { done => $done };
-}
-
-sub graceful_under_load
-{
-    # Two generations live side by side for a while.
-    my $server = Scim::Httpd->new(conf => 'ServerLimit 128');
-    my $token = $server->token;
-    my @results = parallel(4, sub {
-        my ($i) = @_;
-        return $i < 3 ? load_until_over($server, $i) : restart_until_done($server, 10);
-    });
-    is(pop(@results)->{done}, 10, 'ten graceful restarts in a row are done');
-    my %total;
-    for my $seen (@results) {
-        $total{$_} += $seen->{$_} for keys %$seen;
-    }
-    is_deeply([sort keys %total], [200, 201], 'C-030 no request fails during graceful restarts') or diag explain \%total;
-    cmp_ok($total{201} // 0, '>', 30, 'and there were some');
-    is($server->get('/Users?count=0')->json->{totalResults}, $total{201}, 'every user that was created is there');
-    is($server->restart, 1, 'a restart that is not graceful is done');
-    is($server->get('/Users?count=0')->json->{totalResults}, $total{201}, 'and loses nothing');
-    is($server->token, $token, 'the token is good all the while');
-    $server->log_clean;
-}
+# --- graceful stop -----------------------------------------------------------
 
 # A request whose body is half sent, and what sends the rest and reads the answer.
 sub half_sent
@@ -272,7 +218,6 @@ EOT
     $server->log_clean;
 }
 
-graceful_under_load();
 graceful_stop();
 under_mpm($_) for qw(event worker prefork);
 ownership();

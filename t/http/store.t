@@ -115,6 +115,23 @@ sub make_short
     truncate "$store/data.mdb", 8192 or die "$store/data.mdb: $!\n";
 }
 
+# Of each page with rows of the store the places of these: far behind the end of the
+# file.  Such a page is found by its rows only.
+sub make_wild
+{
+    my ($store) = @_;
+    open my $file, '+<:raw', "$store/data.mdb" or die "$store/data.mdb: $!\n";
+    my $bytes = do { local $/; <$file> };
+    for (my $at = 2 * 4096; $at < length $bytes; $at += 4096) {
+        next if unpack('S', substr $bytes, $at + 10, 2) != 2 || substr($bytes, $at, 4096) !~ /default/;
+        my $end = unpack 'S', substr $bytes, $at + 12, 2;
+        substr($bytes, $_, 2) = pack 'S', 0xfffe for map { $at + 2 * $_ } 8 .. $end / 2 - 1;
+    }
+    seek $file, 0, 0;
+    print $file $bytes;
+    close $file or die "$store/data.mdb: $!\n";
+}
+
 sub make_empty
 {
     my ($store) = @_;
@@ -142,6 +159,7 @@ my %bad = (
     'no pages of LMDB' => [\&make_garbage, qr/backup/],
     'of a newer format' => [\&make_newer, qr/format @{[ $format + 1 ]}\b.*install/],
     'of an older format' => [\&make_older, qr/format @{[ $format - 1 ]}\b.*move it away/],
+    'cut short' => [\&make_short, qr{/data\.mdb is cut short\b.*restore a backup \(scimctl restore\), as user}],
     'empty' => [\&make_empty, qr/is empty\b.*restore it from a backup, or remove it/],
     'a link' => [\&make_link, qr/is a symbolic link\b.*put the file itself there/],
     $> == 0 ? ('with root\'s locks' => [\&make_locks_of_root, qr{user \S+ \(uid \d+\) may not open .*; \S+/lock\.mdb belongs to user root \(uid 0\)}]) : (),
@@ -203,16 +221,16 @@ sub survived_at_restart
     $server->log_clean;
 }
 
-# One whose pages are gone kills who reads it.
-sub short_at_restart
+# One that kills who reads it.
+sub wild_at_restart
 {
     my $server = Scim::Httpd->new;
     my $other = Scim::Httpd->new(start => 0);
-    make_short($other->store);
+    make_wild($other->store);
     $server->write_conf(store => $other->store);
-    is($server->graceful, 1, 'cut short: a graceful restart is done');
-    is($server->get($server->url('/hello.txt'))->status, 200, 'cut short: other content is served');
-    is_error($server->get('/Users'), 503, undef, 'cut short: SCIM is answered 503');
+    is($server->graceful, 1, 'rows that lead out of the file: a graceful restart is done');
+    is($server->get($server->url('/hello.txt'))->status, 200, 'rows that lead out of the file: other content is served');
+    is_error($server->get('/Users'), 503, undef, 'rows that lead out of the file: SCIM is answered 503');
     $server->expect_log(qr/SCIM1302: .*killed by signal/);
     $server->log_clean;
 }
@@ -342,9 +360,9 @@ refused_at_start($_) for sort keys %bad;
 survived_at_restart();
 # A sanitizer takes the signal for a fault of ours.
 if (!$ENV{SCIM_SAN}) {
-    local $bad{'cut short'} = [\&make_short, qr/killed by signal \d+ \(.*\); data\.mdb may be cut short: restore a backup/];
-    refused_at_start('cut short');
-    short_at_restart();
+    local $bad{'rows that lead out of the file'} = [\&make_wild, qr/killed by signal \d+ \(.*\); data\.mdb may be damaged: restore a backup/];
+    refused_at_start('rows that lead out of the file');
+    wild_at_restart();
 }
 upgraded_under_way();
 read_only();

@@ -68,7 +68,7 @@ static const scim_error *write_backup(stream *s, scim_backup *sum, apr_uint64_t 
 
 static stream backed_up(void)
 {
-    stream s = {NULL};
+    stream s = {.bytes = NULL};
     scim_backup sum;
 
     assert_no_error(write_backup(&s, &sum, 0));
@@ -210,7 +210,7 @@ static void test_round_trip(void **state)
 {
     apr_array_header_t *before;
     scim_backup sum, again;
-    stream s = {NULL};
+    stream s = {.bytes = NULL};
     scim_kv *other;
 
     make_world();
@@ -310,7 +310,7 @@ static void sum_up(stream *s)
 
 static stream with_text(const stream *s, const char *what, const char *with)
 {
-    stream out = {NULL};
+    stream out = {.bytes = NULL};
     unsigned char *at = memmem(s->bytes, s->len, what, strlen(what));
 
     assert_non_null(at);
@@ -407,7 +407,7 @@ static void test_system_errors(void **state)
 
 static void test_damaged_store(void **state)
 {
-    stream s = {NULL};
+    stream s = {.bytes = NULL};
     scim_backup sum;
 
     make_world();

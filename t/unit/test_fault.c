@@ -880,7 +880,7 @@ static void test_stopped_anywhere(void **state)
     }
     close(ends[0]);
     for (int i = 0; i < rounds(40, 1000); i++) {
-        usleep(500 + i * 37 % 1000);
+        usleep((useconds_t)(500 + i * 37 % 1000));
         kill(pid, SIGSTOP);
         for (int n = 0; n < 4; n++) {
             advance();

@@ -1470,9 +1470,9 @@ static bool naive(const guess *g, const person *p, int element)
 
     switch (g->shape) {
     case AND:
-        return naive(g->left, p, element) & naive(g->right, p, element);
+        return naive(g->left, p, element) && naive(g->right, p, element);
     case OR:
-        return naive(g->left, p, element) | naive(g->right, p, element);
+        return naive(g->left, p, element) || naive(g->right, p, element);
     case NOT:
         return !naive(g->left, p, element);
     case SAME:

@@ -206,6 +206,7 @@ static void test_nul(void **state)
     refused_bytes("{\"a\":1}\0", 8);
     refused_bytes("\0", 1);
     refused_bytes("{\0}", 3);
+    refused_bytes("{\"a\":false\0}", 12);
 }
 
 static void test_not_an_object(void **state)

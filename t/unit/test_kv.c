@@ -1695,6 +1695,95 @@ static void test_lmdb_no_store(void **state)
     assert_int_equal(try_open(current->url, true), OK);
 }
 
+/* The meta page that counts, of two: the numbers in it, by where they stand. */
+static apr_uint64_t number_in_meta(int fd, int at)
+{
+    apr_uint64_t numbers[2], txns[2];
+
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(pread(fd, &numbers[i], 8, i * 4096 + at), 8);
+        assert_int_equal(pread(fd, &txns[i], 8, i * 4096 + 144), 8);
+    }
+    return numbers[txns[1] > txns[0]];
+}
+
+enum { FREE_ROOT = 80, ROWS_ROOT = 128, LAST_PAGE = 136 };
+
+static scim_kv_rc put_and_delete(scim_kv_txn *txn, void *baton)
+{
+    static const char bytes[100 * 1000];
+
+    assert_int_equal(must_put(txn, "small", "x"), OK);
+    assert_int_equal(scim_kv_put(txn, S("large"), (scim_slice){bytes, sizeof(bytes)}, true),
+                     OK);
+    return scim_kv_del(txn, S("large"));
+}
+
+/* What is told where that page is zero; then it is again what it was. */
+static void assert_refused(int fd, apr_uint64_t zero_page)
+{
+    static const char zeros[4096];
+    char page[4096];
+
+    assert_int_equal(pread(fd, page, sizeof(page), (off_t)zero_page * 4096), sizeof(page));
+    assert_int_equal(pwrite(fd, zeros, sizeof(zeros), (off_t)zero_page * 4096), sizeof(page));
+    assert_int_equal(try_open(current->url, false), SCIM_KV_CORRUPT);
+    assert_why("is damaged");
+    assert_why("scimctl restore");
+    assert_int_equal(pwrite(fd, page, sizeof(page), (off_t)zero_page * 4096), sizeof(page));
+}
+
+/* Reading such a file ends the process. */
+static void test_lmdb_damaged(void **state)
+{
+    struct stat info;
+    off_t size;
+    int fd;
+
+    for (int i = 0; i < 200; i++) {
+        assert_int_equal(put(current->kv, apr_psprintf(current->pool, "%d", i), "value"), OK);
+    }
+    assert_int_equal(scim_kv_update(current->kv, put_and_delete, NULL), OK);
+    scim_kv_close(current->kv);
+    fd = open(in_directory("data.mdb"), O_RDWR);
+    assert_int_equal(fstat(fd, &info), 0);
+    size = info.st_size;
+
+    /* Pages that nobody needs are not there, and nothing is wrong with that. */
+    assert_true(number_in_meta(fd, LAST_PAGE) >= (apr_uint64_t)size / 4096);
+    assert_int_equal(try_open(current->url, false), OK);
+
+    assert_refused(fd, number_in_meta(fd, ROWS_ROOT));
+    assert_refused(fd, number_in_meta(fd, FREE_ROOT));
+    assert_int_equal(try_open(current->url, false), OK);
+    assert_int_equal(ftruncate(fd, 2 * 4096), 0);
+    assert_int_equal(try_open(current->url, false), SCIM_KV_CORRUPT);
+    assert_why("cut short");
+    close(fd);
+}
+
+static void test_lmdb_cut(void **state)
+{
+    apr_uint64_t pages;
+    int fd;
+
+    /* Pages of their own at the end, which are in use. */
+    for (int i = 0; i < 20; i++) {
+        assert_int_equal(put(current->kv, apr_psprintf(current->pool, "%d", i),
+                             apr_psprintf(current->pool, "%*d", 10000 * i, i)),
+                         OK);
+    }
+    scim_kv_close(current->kv);
+    fd = open(in_directory("data.mdb"), O_RDWR);
+    pages = number_in_meta(fd, LAST_PAGE) + 1;
+    assert_int_equal(try_open(current->url, false), OK);
+    assert_int_equal(ftruncate(fd, (off_t)(pages - 1) * 4096), 0);
+    assert_int_equal(try_open(current->url, false), SCIM_KV_CORRUPT);
+    assert_why("cut short");
+    assert_why(in_directory("data.mdb"));
+    close(fd);
+}
+
 /* Permissions do not stop root. */
 static void drop_root(void)
 {
@@ -2655,6 +2744,8 @@ int main(void)
         LMDB("what is missing is named", test_lmdb_missing),
         LMDB("network file systems are refused", test_lmdb_network),
         LMDB("a file that is no store", test_lmdb_no_store),
+        LMDB("a file whose first pages are damaged", test_lmdb_damaged),
+        LMDB("a file that is cut", test_lmdb_cut),
         LMDB("permissions", test_lmdb_permissions),
         LMDB("one directory is one store", test_lmdb_one_store),
         LMDB("the pool closes", test_lmdb_pool_closes),

@@ -160,12 +160,12 @@ static void test_sort_ties(void **state)
 
 static void test_sort_refused(void **state)
 {
-    static const char *const bad[] = {"sortBy=nothing",        "sortBy=name",
-                                      "sortBy=password",       "sortBy=members",
-                                      "sortBy=groups",         "sortBy=a..b",
-                                      "sortBy=name.x",         "sortBy=meta",
-                                      "sortBy=" SCIM_URN_USER, "sortBy=userName&sortOrder=up",
-                                      "sortOrder=asc",         "sortBy=userName&sortBy=id"};
+    static const char *const bad[] = {"sortBy=nothing",          "sortBy=name",
+                                      "sortBy=password",         "sortBy=members",
+                                      "sortBy=groups",           "sortBy=a..b",
+                                      "sortBy=name.x",           "sortBy=meta",
+                                      ("sortBy=" SCIM_URN_USER), "sortBy=userName&sortOrder=up",
+                                      "sortOrder=asc",           "sortBy=userName&sortBy=id"};
     apr_size_t i;
 
     for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {

@@ -236,7 +236,7 @@ static expected expect_create(const said *what, bool group, int number)
     e->title = what->title;
     e->active = what->active;
     e->manager = what->manager;
-    e->version = 1 + (group && what->members_count > 0);
+    e->version = group && what->members_count > 0 ? 2 : 1;
     set_members(e, what->members, what->members_count);
     return (expected){201, NULL, e->version};
 }

@@ -181,7 +181,7 @@ static const char *const code_names[] = {
 static void check_error(const scim_error *err, const char *expected, const char *about)
 {
     const char *detail = strchr(expected, ' ') + 1;
-    const char *code = apr_pstrmemdup(pool, expected + 1, detail - expected - 2);
+    const char *code = apr_pstrmemdup(pool, expected + 1, (apr_size_t)(detail - expected - 2));
 
     if (!err) {
         fail_msg("%s\n succeeds, expected %s", about, expected);
@@ -373,14 +373,14 @@ static void test_step_limit(void **state)
         json_pack("{s:[s],s:o}", "schemas", SCIM_URN_PATCH, "Operations", operations), pool);
     const scim_patch *patch;
     scim_draft draft;
-    int i;
+    unsigned i;
 
     for (i = 0; i < SCIM_PATCH_MAX_OPERATIONS; i++) {
         json_array_append_new(operations, json_pack("{ss,ss,s[{si}]}", "op", "add", "path",
                                                     "roles", "value", "v", i));
         json_object_set_new(
             json_array_get(json_object_get(json_array_get(operations, i), "value"), 0), "value",
-            json_string(apr_itoa(pool, i)));
+            json_string(apr_itoa(pool, (int)i)));
     }
     assert_null(scim_patch_parse(&patch, body, type_of("User"), true, pool));
     check_error(scim_patch_apply(&draft, patch, json_of(NONE), pool),

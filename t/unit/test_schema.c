@@ -152,7 +152,7 @@ static void test_resource_types(void **state)
     }
     json_t *json = json_loads(text, 0, NULL);
     assert_int_equal(registry->types_count, 2);
-    for (int i = 0; i < 2; i++) {
+    for (size_t i = 0; i < 2; i++) {
         assert_true(json_equal(registry->types[i].document, json_array_get(json, i)));
     }
     json_decref(json);

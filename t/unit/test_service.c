@@ -878,10 +878,20 @@ static const scim_error *copy_record(scim_view *view, void *baton)
     scim_record *record = baton;
     scim_id id = record->id;
 
-    SCIM_ERR(scim_resource_get(record, view, &identity.tenant,
-                               scim_registry_type(registry, "User"), &id));
+    SCIM_ERR(scim_resource_get(record, view, &identity.tenant, record->type, &id));
     record->json = apr_pstrmemdup(pool, record->json, record->json_len);
+    record->display = apr_pstrmemdup(pool, record->display, record->display_len);
     return NULL;
+}
+
+static scim_change change_that_left(const char *type, const char *id)
+{
+    scim_change change = {.changed = true};
+
+    change.record.type = scim_registry_type(registry, type);
+    assert_true(scim_id_parse(&change.record.id, id));
+    assert_null(scim_store_view(store, copy_record, &change.record, pool));
+    return change;
 }
 
 static scim_reply reply_to(const scim_change *change)
@@ -895,23 +905,40 @@ static scim_reply reply_to(const scim_change *change)
     return reply;
 }
 
+/* With the version of what somebody else wrote since it would overwrite that
+ * unseen. */
 static void test_overtaken(void **state)
 {
     const char *user = create_user("a"), *group = create_group("g", member(user));
-    scim_change change = {.changed = true};
+    scim_change change = change_that_left("User", user);
     scim_reply reply;
 
-    assert_true(scim_id_parse(&change.record.id, user));
-    assert_null(scim_store_view(store, copy_record, &change.record, pool));
     assert_status(submit(SCIM_PUT, user_url(user), user_body("b")), 200);
     reply = reply_to(&change);
-    assert_string_equal(reply.body, get(user_url(user)).body);
+    assert_string_equal(text_at(reply, "userName"), "a");
+    assert_string_equal(text_at(reply, "meta.version"), "W/\"1\"");
     assert_string_equal(text_at(reply, "groups.0.value"), group);
 
     assert_status(submit(SCIM_DELETE, user_url(user), NULL), 204);
     reply = reply_to(&change);
     assert_string_equal(text_at(reply, "userName"), "a");
     assert_int_equal(size_of(reply, "groups"), 0);
+}
+
+/* Its members are the present ones, its version the older of both. */
+static void test_overtaken_group(void **state)
+{
+    const char *user = create_user("a"), *group = create_group("g", "");
+    scim_change change = change_that_left("Group", group);
+    const char *other =
+        text_of("{'schemas':['@G'],'displayName':'h','members':[%s]}", member(user));
+    scim_reply reply;
+
+    assert_status(submit(SCIM_PUT, group_url(group), other), 200);
+    reply = reply_to(&change);
+    assert_string_equal(text_at(reply, "displayName"), "g");
+    assert_string_equal(text_at(reply, "meta.version"), "W/\"1\"");
+    assert_string_equal(text_at(reply, "members.0.value"), user);
 }
 
 /* Preconditions */
@@ -1218,7 +1245,7 @@ static void test_types_and_schemas_agree(void **state)
 static void test_discovery_filter(void **state)
 {
     static const char *const paths[] = {"/ServiceProviderConfig", "/ResourceTypes", "/Schemas",
-                                        "/ResourceTypes/User", "/Schemas/" SCIM_URN_USER};
+                                        "/ResourceTypes/User", ("/Schemas/" SCIM_URN_USER)};
     apr_size_t i;
 
     for (i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
@@ -1379,8 +1406,10 @@ int main(void)
         {"C-214 groups of a user", test_groups_of_user, begin, end, NULL},
         {"C-212 delete a member", test_delete_user_leaves_groups, begin, end, NULL},
         {"C-213 C-228 delete a group", test_delete_group, begin, end, NULL},
-        {"C-220 body and version belong together when others write", test_overtaken, begin, end,
-         NULL},
+        {"C-220 S-08 a change tells what it wrote, with that version, when others write",
+         test_overtaken, begin, end, NULL},
+        {"C-220 S-08 and so of a group, whose members are the present ones",
+         test_overtaken_group, begin, end, NULL},
         {"C-222 C-223 C-224 If-Match", test_if_match, begin, end, NULL},
         {"C-221 If-None-Match", test_if_none_match, begin, end, NULL},
         {"C-226 If-None-Match on writes", test_if_none_match_on_writes, begin, end, NULL},

@@ -45,6 +45,7 @@ and one that forgets it fails.
     children   number of child processes (2; prefork 40)
     threads    threads of each (40), but for prefork
     valgrind   true: one process, under valgrind; it cannot be restarted
+    single     true: one process (httpd -X); it cannot be restarted
     fault      a Scim::Fault: calls that shall fail in its store
     start      false: everything is prepared, start() is called later
 
@@ -389,6 +390,7 @@ sub _prepare
         children => $arg{children} || ($mpm eq 'prefork' ? 40 : 2),
         threads => $arg{threads} || 40,
         valgrind => $arg{valgrind},
+        single => $arg{single} || $arg{valgrind},
         fault => $arg{fault},
         port => _free_port(),
         expected => [],
@@ -412,15 +414,16 @@ sub _exec_httpd
     if ($self->{valgrind}) {
         unshift @command, qw(valgrind -q --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite
             --keep-debuginfo=yes --num-callers=30 --vgdb=no), "--log-file=$dir/san/valgrind.%p";
-        push @command, '-X';
     } elsif (my $preload = _preload()) {
         # httpd and its other modules are not instrumented and leave memory to
         # exit: leaks are what valgrind looks for.
-        $ENV{LD_PRELOAD} = $preload;
+        $ENV{LD_PRELOAD} = join ':', $preload, grep { -e } "$build/t/gates/atomics.so";
         $ENV{ASAN_OPTIONS} = "detect_leaks=0:detect_odr_violation=0:strict_string_checks=1:log_path=$dir/san/asan";
         $ENV{UBSAN_OPTIONS} = "print_stacktrace=1:log_path=$dir/san/ubsan";
-        $ENV{TSAN_OPTIONS} = "log_path=$dir/san/tsan";
+        # A child of prefork ends within its signal handler, and frees what it has there.
+        $ENV{TSAN_OPTIONS} = "report_signal_unsafe=0:suppressions=$root/t/gates/tsan.supp:log_path=$dir/san/tsan";
     }
+    push @command, '-X' if $self->{single};
     $self->{fault}->enter($self->{store}) if $self->{fault};
     # When it stops, httpd signals its whole process group: give it one.
     POSIX::setsid();
@@ -526,7 +529,7 @@ sub graceful
 sub _restart
 {
     my ($self, $signal, $wait) = @_;
-    die "under valgrind httpd is one process, which does not restart\n" if $self->{valgrind};
+    die "httpd is one process, which does not restart\n" if $self->{single};
     $self->_hang_up;
     my @old = $self->children;
     my $generation = grep { /resuming normal operations/ } $self->error_log;
