@@ -41,7 +41,7 @@ ifdef DEV
 CFLAGS += -Wconversion -Werror
 endif
 ifdef COV
-CFLAGS += --coverage -O0 -U_FORTIFY_SOURCE
+CFLAGS += --coverage -fprofile-update=atomic -O0 -U_FORTIFY_SOURCE
 CPPFLAGS := $(filter-out -D_FORTIFY_SOURCE=2,$(CPPFLAGS))
 endif
 ifdef SAN
@@ -207,7 +207,6 @@ tsan:
 	$(call part,event) env SCIM_MPM=event $(submake) check SAN=thread O=$(O)/thread T="$(SERVED)"
 
 coverage:
-	@t/lib/deps coverage
 	@[ ! -d $(O)/coverage ] || find $(O)/coverage -name '*.gcda' -delete
 	$(call part,unit tests) $(submake) check COV=1 O=$(O)/coverage T=t/unit
 	$(call part,lines) t/gates/coverage $(O)/coverage

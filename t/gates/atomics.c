@@ -41,9 +41,8 @@ apr_status_t apr_atomic_init(apr_pool_t *pool)
     {                                                                                          \
         return __atomic_sub_fetch(at, 1, __ATOMIC_SEQ_CST) != 0;                               \
     }                                                                                          \
-    apr_uint##bits##_t apr_atomic_cas##bits(volatile apr_uint##bits##_t *at,                   \
-                                            apr_uint##bits##_t with,                           \
-                                            apr_uint##bits##_t expected)                       \
+    apr_uint##bits##_t apr_atomic_cas##bits(                                                   \
+        volatile apr_uint##bits##_t *at, apr_uint##bits##_t with, apr_uint##bits##_t expected) \
     {                                                                                          \
         __atomic_compare_exchange_n(at, &expected, with, 0, __ATOMIC_SEQ_CST,                  \
                                     __ATOMIC_SEQ_CST);                                         \
