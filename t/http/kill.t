@@ -215,9 +215,8 @@ sub kill_children
 
 sub write_amid_kills
 {
-    my ($server, $number) = @_;
-    srand $number;
-    my $writer = Writer->new($server, $number);
+    my ($server, $writer) = @_;
+    srand $writer->{number};
     $writer->step while !-e $server->dir . '/over';
     delete $writer->{server};
     return {%$writer};
@@ -258,9 +257,11 @@ my $spare = ($ENV{SCIM_MPM} // '') eq 'prefork' ? 'MinSpareServers 4' : 'MinSpar
 my $server = Scim::Httpd->new(children => 4, conf => $spare);
 # How httpd speaks of that.
 $server->allow_log(qr/children are killed successively/, qr/server is within MinSpareThreads/, qr/scoreboard is full/);
+# Their groups are there before the first kill, however slow the server is.
+my @writers = map { Writer->new($server, $_) } 0 .. $writers - 1;
 my @journals = parallel($writers + 1, sub {
     my ($i) = @_;
-    return $i < $writers ? write_amid_kills($server, $i) : kill_children($server);
+    return $i < $writers ? write_amid_kills($server, $writers[$i]) : kill_children($server);
 });
 my $killed = pop(@journals)->{killed};
 my ($acknowledged, $lost) = (0, 0);
