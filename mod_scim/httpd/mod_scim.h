@@ -252,7 +252,7 @@ typedef struct scim_who {
     scim_subject_by by;
     const scim_error *error; /* the store cannot be read; what follows is empty */
     bool no_tenant;          /* there is no tenant of that name; nor is there a subject */
-    scim_tenant tenant; /* of mod_scim_who: its number alone */
+    scim_tenant tenant;      /* of mod_scim_who: its number alone */
     scim_subject subject;
     const scim_subject_details *details; /* of ACTIVE and INACTIVE, where they were read */
     struct scim_who *next;               /* that the same request asked about */
