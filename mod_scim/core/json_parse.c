@@ -241,11 +241,13 @@ static apr_size_t skip_digits(parser *p)
 static json_t *make_real(const char *text, apr_size_t len)
 {
     char few[64], *copy = len < sizeof(few) ? few : scim_heap_checked(malloc(len + 1));
+    locale_t c = scim_heap_checked(newlocale(LC_ALL_MASK, "C", (locale_t)0));
     double value;
 
     memcpy(copy, text, len);
     copy[len] = '\0';
-    value = strtod_l(copy, NULL, newlocale(LC_ALL_MASK, "C", (locale_t)0));
+    value = strtod_l(copy, NULL, c);
+    freelocale(c);
     if (copy != few) {
         free(copy);
     }

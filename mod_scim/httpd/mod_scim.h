@@ -240,8 +240,7 @@ struct scim_who;
  * known again as long as the state of the store is that of the view in which it was
  * found, so that nothing that an identity provider changes takes effect any later. */
 void mod_scim_remember(const struct scim_who *who, scim_view *view);
-/* Whether it is: subject and tenant.number are set then, and the rest of tenant is
- * not.  In view->pool. */
+/* Whether it is: tenant and subject are set then, in view->pool. */
 bool mod_scim_recall(struct scim_who *who, scim_view *view);
 
 /* who.c */
@@ -252,7 +251,7 @@ typedef struct scim_who {
     scim_subject_by by;
     const scim_error *error; /* the store cannot be read; what follows is empty */
     bool no_tenant;          /* there is no tenant of that name; nor is there a subject */
-    scim_tenant tenant;      /* of mod_scim_who: its number alone */
+    apr_uint32_t tenant;     /* its number */
     scim_subject subject;
     const scim_subject_details *details; /* of ACTIVE and INACTIVE, where they were read */
     struct scim_who *next;               /* that the same request asked about */

@@ -100,7 +100,7 @@ bool mod_scim_recall(scim_who *who, scim_view *view)
         }
         found = is_current(s, &l) && is_for(s, &l);
         if (found) {
-            who->tenant.number = s->tenant;
+            who->tenant = s->tenant;
             scim_subject_unpack(&who->subject, s->bytes + l.tenant_name_size + l.text_size,
                                 view->pool);
         }
@@ -139,7 +139,7 @@ static void fill(slot *s, const looking *l, apr_size_t before)
     }
     memcpy(s->bytes, who->tenant_name, l->tenant_name_size);
     memcpy(s->bytes + l->tenant_name_size, who->text, l->text_size);
-    s->tenant = who->tenant.number;
+    s->tenant = who->tenant;
     s->by = who->by;
     s->tenant_name_size = (apr_uint16_t)l->tenant_name_size;
     s->text_size = (apr_uint16_t)l->text_size;

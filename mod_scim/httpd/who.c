@@ -31,8 +31,9 @@ typedef struct asking {
 static const scim_error *read_details(scim_who *who, scim_view *view)
 {
     scim_subject_details *details = apr_pcalloc(view->pool, sizeof(*details));
+    const scim_tenant tenant = {.number = who->tenant};
 
-    SCIM_ERR(scim_subject_read(details, view, &who->tenant, &who->subject.id));
+    SCIM_ERR(scim_subject_read(details, view, &tenant, &who->subject.id));
     who->details = details;
     return NULL;
 }
@@ -46,14 +47,16 @@ static bool is_somebody(const scim_who *who)
 
 static const scim_error *look_up(scim_who *who, scim_view *view)
 {
-    const scim_error *err = scim_tenant_find(&who->tenant, view, who->tenant_name);
+    scim_tenant tenant;
+    const scim_error *err = scim_tenant_find(&tenant, view, who->tenant_name);
 
     if (err && err->code == SCIM_E_NOT_FOUND) {
         who->no_tenant = true;
         return NULL;
     }
     SCIM_ERR(err);
-    SCIM_ERR(scim_subject_find(&who->subject, view, &who->tenant, who->by, who->text));
+    who->tenant = tenant.number;
+    SCIM_ERR(scim_subject_find(&who->subject, view, &tenant, who->by, who->text));
     mod_scim_remember(who, view);
     return NULL;
 }
