@@ -30,24 +30,26 @@ use Time::HiRes qw(sleep);
 # The first call of a function has the linker save the processor's registers on the
 # stack, with the 64 bytes that were copied last.
 $ENV{LD_BIND_NOW} = 1;
+my $people = <<'EOT';
+<Location "/in">
+    AuthType Basic
+    AuthName People
+    AuthBasicProvider scim
+    Require scim-user
+</Location>
+EOT
 my $s = Scim::Httpd->new(
     start => 0,
     children => 2,
     modules => [qw(auth_basic authn_file status)],
     files => { 'in/page.txt' => "in\n" },
-    conf => <<'EOT' . endpoint('/pinned', 'SCIMTenant other') . endpoint('/small', 'SCIMMaxBody 1k', 'SCIMRateLimit 600/min burst=100'),
+    conf => $people . <<'EOT' . endpoint('/pinned', 'SCIMTenant other') . endpoint('/small', 'SCIMMaxBody 1k', 'SCIMRateLimit 600/min burst=100'),
 LogLevel info scim:trace8 auth_basic:trace8 authn_core:trace8 authn_file:trace8 authz_core:trace8 authz_user:trace8 status:trace8
 SCIMPasswordSync On
 SCIMAuditLog audit_log
 ExtendedStatus On
 <Location "/server-status">
     SetHandler server-status
-</Location>
-<Location "/in">
-    AuthType Basic
-    AuthName People
-    AuthBasicProvider scim
-    Require scim-user
 </Location>
 EOT
 );
@@ -282,15 +284,9 @@ my $t = Scim::Httpd->new(
     start => 0, children => 2, threads => 10,
     modules => [qw(auth_basic ssl socache_shmcb http2)],
     files => { 'in/page.txt' => "in\n" },
-    conf => <<'EOT' . $tls->host('Protocols h2 http/1.1', endpoint('/scim/v2')),
+    conf => $people . <<'EOT' . $tls->host('Protocols h2 http/1.1', endpoint('/scim/v2')),
 Protocols h2c http/1.1
 SCIMPasswordSync On
-<Location "/in">
-    AuthType Basic
-    AuthName People
-    AuthBasicProvider scim
-    Require scim-user
-</Location>
 EOT
 );
 
