@@ -66,7 +66,7 @@ static void register_hooks(apr_pool_t *pool)
 
 static const command_rec commands[] = {
     AP_INIT_TAKE1("BenchBody", set_body, NULL, RSRC_CONF, "the file that bench-body sends"),
-    {NULL}};
+    {0}};
 
 AP_DECLARE_MODULE(bench) = {
     STANDARD20_MODULE_STUFF, NULL, NULL, NULL, NULL, commands, register_hooks,
