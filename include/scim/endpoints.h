@@ -13,6 +13,8 @@
 
 #include <stdbool.h>
 
+#include <apr_tables.h>
+
 #include "scim/store.h"
 
 /* What stands for a tenant's name in the URL of a template. */
@@ -25,6 +27,11 @@ const char *scim_endpoints_replace(const char *text, const char *what, const cha
 
 /* *out: NUL-terminated in view->pool; NULL where no httpd has started yet. */
 const scim_error *scim_endpoints_read(const char **out, scim_view *view);
+
+/* The URLs of the endpoints that take a tenant's tokens: an array of const char *
+ * in view->pool, empty where none is known. */
+const scim_error *scim_endpoints_urls(apr_array_header_t **out, scim_view *view,
+                                      const char *tenant);
 
 /* Writes them where they differ from what is there; *changed: whether they
  * did. */

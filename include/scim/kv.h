@@ -208,6 +208,26 @@ scim_kv_rc scim_kv_examine(scim_kv *kv, const scim_kv_examiner *to);
 scim_kv_rc scim_kv_salvage(int fd, const scim_kv_examiner *to);
 
 /*
+ * Looking at a store from outside, for who must not touch it: nothing is made, locked,
+ * written or opened for it, not even the time of its last use is another one.
+ */
+
+/* Why this process's user could not open the store of a url, or, unless it is for reading
+ * only, not write to it; a text in pool with path, user and remedy.  NULL: nothing speaks
+ * against it, as where there is none yet in a directory that can have one.  *made: whether
+ * its directory is there. */
+const char *scim_kv_outlook(bool *made, const char *url, bool read_only, apr_pool_t *pool);
+
+/* The room on the file system of the store, for this user, and the size of all of that
+ * file system, in bytes; false where they are not to be had. */
+bool scim_kv_room(apr_uint64_t *room, apr_uint64_t *size, const char *url);
+
+/* Hands the rows of the last state whose keys begin with prefix to "to", in their order.
+ * NOTFOUND: there is no such file; STALE: others committed too much meanwhile, and what was
+ * handed out is to be forgotten; other results mean that nothing is known, either. */
+scim_kv_rc scim_kv_peek(const char *url, scim_slice prefix, const scim_kv_examiner *to);
+
+/*
  * Replacing a store as a whole.
  */
 

@@ -141,6 +141,8 @@ struct scim_reply {
                                    deleted group took along; -1: none of these */
     const scim_error *error;    /* that the body tells, or NULL */
     apr_array_header_t *events; /* of scim_event: what this call committed; NULL: nothing */
+    const char *subject; /* of a creation: what its resource was called, to tell when it is
+                            tried again; or NULL */
     const char *warning; /* for the error log: what failed behind a change that is done */
     bool unfinished;     /* there is more to do that nobody has to wait for: see
                             scim_service_go_on */

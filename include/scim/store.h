@@ -29,6 +29,8 @@ typedef struct scim_store_options {
     scim_kv_options kv;
     const scim_registry *registry; /* outlives the store */
     apr_uint64_t scan_limit;       /* records one query may read; 0: no limit */
+    bool any_unicode;              /* one of other tables of Unicode is no reason to refuse:
+                                      for who makes its indexes anew */
 } scim_store_options;
 
 typedef struct scim_view {
@@ -53,6 +55,11 @@ void scim_store_close(scim_store *store);
 /* Runs fn over one state of the store.  Views of one thread may nest. */
 const scim_error *scim_store_view(scim_store *store, scim_view_fn fn, void *baton,
                                   apr_pool_t *result_pool);
+
+/* Whether the store's indexes were made by other tables of Unicode than those of this
+ * system; and, when they are made anew, that this is so no more. */
+bool scim_store_other_unicode(const scim_store *store);
+const scim_error *scim_store_adopt_unicode(scim_store *store, apr_pool_t *result_pool);
 
 /* Whether the registry knows all types and indexes that are in the store.  One
  * that does not, as that of scimctl, which reads no configuration, must not

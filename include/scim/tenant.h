@@ -57,6 +57,7 @@ typedef struct scim_tenant {
     apr_uint32_t number;
     const char *name;
     bool suspended; /* its identity providers are refused; authorization goes on */
+    bool deleting;  /* it is there for nobody any more: see scim_tenant_list_deleting */
     apr_time_t created;
     scim_policy policy;
 } scim_tenant;
@@ -70,11 +71,22 @@ scim_policy scim_policy_default(void);
 /* Whether two policies say the same, in the same order. */
 bool scim_policy_equal(const scim_policy *a, const scim_policy *b, apr_pool_t *scratch_pool);
 
-/* The tenant of that name; 404 where there is none. Strings in view->pool. */
+/* The tenant of that name; 404 where there is none, or where it is being deleted.
+ * Strings in view->pool. */
 const scim_error *scim_tenant_find(scim_tenant *out, scim_view *view, const char *name);
+
+/* 404 where a tenant that was found is there no more, or is being deleted: for who
+ * reads of it in another view. */
+const scim_error *scim_tenant_check(scim_view *view, const scim_tenant *tenant);
 
 /* All tenants, an array of scim_tenant in the order of their names. */
 const scim_error *scim_tenant_list(apr_array_header_t **out, scim_view *view);
+/* Likewise those that are being deleted, which are not among them. */
+const scim_error *scim_tenant_list_deleting(apr_array_header_t **out, scim_view *view);
+
+/* The names (const char *) of the tenants of a store that is not opened, and stays untouched;
+ * false where they cannot be told, as there is no store, or it is changed too fast. */
+bool scim_tenant_peek(apr_array_header_t **out, const char *url, apr_pool_t *result_pool);
 
 /* The policy of tenants to come. Strings in view->pool. */
 const scim_error *scim_tenant_default_policy(scim_policy *out, scim_view *view);
@@ -87,6 +99,28 @@ const scim_error *scim_tenant_create(scim_tenant *out, scim_store *store, const 
 /* Suspends or resumes; *changed: whether it was otherwise before.  404. */
 const scim_error *scim_tenant_suspend(bool *changed, scim_store *store, const char *name,
                                       bool suspended, apr_pool_t *result_pool);
+
+/*
+ * Deleting a tenant.  It is marked first: from then on it is found by nobody, and no
+ * change of it begins.  All that belongs to it goes in steps, each a transaction of
+ * its own, and its record at last: where that was broken off, marking it once more
+ * and going on does the rest.
+ */
+
+/* Marks it, and takes its tokens away with the same commit.  *begun: false where it
+ * was marked before; *tokens: how many there were.  404. */
+const scim_error *scim_tenant_mark(bool *begun, int *tokens, scim_store *store,
+                                   const char *name, apr_pool_t *result_pool);
+
+/* The number of rows that belong to a marked tenant, to tell how far its deletion is. */
+const scim_error *scim_tenant_rows(apr_uint64_t *out, scim_store *store, const char *name,
+                                   apr_pool_t *result_pool);
+
+/* The next step: *rows is the number of those that it deleted; *more is false when it was
+ * the last and the name is free.  It returns after a pause as long as the step, in which
+ * others write.  404 where no tenant of that name is being deleted. */
+const scim_error *scim_tenant_delete_some(bool *more, apr_uint64_t *rows, scim_store *store,
+                                          const char *name, apr_pool_t *result_pool);
 
 /* The policy that a tenant is to have, by its name; NULL is the name of the
  * tenants to come. */

@@ -43,6 +43,11 @@ bool scim_text_has_control(const char *text, apr_size_t len);
 int scim_text_casecmp(const char *a, const char *b);
 int scim_text_ncasecmp(const char *a, const char *b, apr_size_t n);
 
+/* The one of the words that a mistyped one is most like, ASCII case aside: a letter of a short
+ * word, two of a longer one may be other, missing, too much or in the other's place.  NULL:
+ * none is. */
+const char *scim_text_nearest(const char *word, const char *const *words, int count);
+
 /* The Unicode version whose tables prepare() uses, "15.0.0": recorded in the
  * store, since prepared text is what its indexes hold. */
 const char *scim_text_unicode_version(void);

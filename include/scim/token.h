@@ -20,6 +20,10 @@
 
 typedef enum scim_scope { SCIM_SCOPE_READ = 1, SCIM_SCOPE_WRITE = 2 } scim_scope;
 
+/* "read", "write" or "read,write"; and back, in either order. */
+const char *scim_scopes_text(unsigned int scopes);
+bool scim_scopes_parse(unsigned int *out, const char *text);
+
 /* Who is asking: what a token stands for. */
 typedef struct scim_identity {
     scim_tenant tenant;
@@ -83,6 +87,8 @@ const scim_error *scim_token_unrotate(scim_store *store, const char *token,
 /* The tokens of a tenant: an array of scim_identity. */
 const scim_error *scim_token_list(apr_array_header_t **out, scim_view *view,
                                   const char *tenant);
+/* Those of all tenants, in no order; of their tenants they have number and name alone. */
+const scim_error *scim_token_list_all(apr_array_header_t **out, scim_view *view);
 
 /* Revokes the tokens of a connection (connection given; of them only the one
  * with this hint, where given) or the one token that is shown whole.  It

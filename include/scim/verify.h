@@ -31,6 +31,7 @@ typedef struct scim_verification {
     apr_uint64_t unchecked; /* resources and rows of types and attributes that the store's
                                registry does not know: checked by themselves only */
     apr_uint64_t pending;   /* deleted groups whose members are still to follow */
+    apr_uint64_t deleting;  /* rows of tenants that are being deleted: not checked at all */
 } scim_verification;
 
 /* Who is told.  progress may be NULL; it is called after each view. */

@@ -81,7 +81,8 @@ ctl_exit ctl_audit_open(ctl *c)
     ctl_audit_log *log;
     const char *path = wanted_path(c);
 
-    if (!path || (needs != CTL_WRITE && needs != CTL_CREATE && needs != CTL_RESTORE)) {
+    if (!path || (needs != CTL_WRITE && needs != CTL_LOAD && needs != CTL_REBUILD &&
+                  needs != CTL_CREATE && needs != CTL_RESTORE && needs != CTL_EXAMINE)) {
         return CTL_OK;
     }
     log = apr_pcalloc(c->pool, sizeof(*log));
@@ -158,10 +159,9 @@ void ctl_audit(ctl *c, const char *op, const char *tenant, const char *connectio
 }
 
 /* "users.delete", as httpd has it. */
-static const char *op_of(const scim_consequence *consequence, apr_pool_t *pool)
+static const char *op_of(const scim_resource_type *type, const char *verb, apr_pool_t *pool)
 {
-    char *name = apr_pstrcat(pool, consequence->type->endpoint + 1,
-                             consequence->deleted ? ".delete" : ".patch", NULL);
+    char *name = apr_pstrcat(pool, type->endpoint + 1, ".", verb, NULL);
     char *at;
 
     for (at = name; *at; at++) {
@@ -170,9 +170,26 @@ static const char *op_of(const scim_consequence *consequence, apr_pool_t *pool)
     return name;
 }
 
+void ctl_audit_deletion(ctl *c, const char *tenant, const scim_resource_type *type,
+                        const scim_id *id)
+{
+    char text[SCIM_ID_TEXT + 1];
+    json_t *line;
+
+    if (!c->audit_log) {
+        return;
+    }
+    line = line_of(c, op_of(type, "delete", c->pool), tenant, NULL);
+    scim_json_set(line, "type", text_of(type->name, c));
+    scim_json_set(line, "id", scim_json_text(scim_id_format(id, text)));
+    add_line(c, line);
+}
+
 static void audit_consequence(ctl *c, const scim_consequence *consequence)
 {
-    json_t *line = line_of(c, op_of(consequence, c->pool), consequence->tenant, NULL);
+    json_t *line =
+        line_of(c, op_of(consequence->type, consequence->deleted ? "delete" : "patch", c->pool),
+                consequence->tenant, NULL);
     char id[SCIM_ID_TEXT + 1];
 
     scim_json_set(line, "type", text_of(consequence->type->name, c));
@@ -192,4 +209,35 @@ void ctl_audit_consequences(ctl *c, const apr_array_header_t *consequences)
     for (i = 0; c->audit_log && i < consequences->nelts; i++) {
         audit_consequence(c, &APR_ARRAY_IDX(consequences, i, scim_consequence));
     }
+}
+
+static json_t *names_of(const scim_change *change)
+{
+    json_t *names = scim_json_array();
+    int i;
+
+    for (i = 0; i < change->names->nelts; i++) {
+        scim_json_append(names, scim_json_text(APR_ARRAY_IDX(change->names, i, const char *)));
+    }
+    return names;
+}
+
+void ctl_audit_change(ctl *c, const char *verb, const char *tenant, const scim_change *change)
+{
+    const scim_record *record = &change->record;
+    char id[SCIM_ID_TEXT + 1];
+    apr_pool_t *pool;
+    json_t *line;
+
+    if (!c->audit_log) {
+        return;
+    }
+    apr_pool_create(&pool, c->pool);
+    line = line_of(c, op_of(record->type, verb, pool), tenant, NULL);
+    scim_json_set(line, "type", text_of(record->type->name, c));
+    scim_json_set(line, "id", scim_json_text(scim_id_format(&record->id, id)));
+    scim_json_set(line, "version", scim_json_integer((json_int_t)record->version));
+    scim_json_set(line, "changed", names_of(change));
+    add_line(c, line);
+    apr_pool_destroy(pool);
 }

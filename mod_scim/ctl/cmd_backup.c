@@ -29,144 +29,13 @@ static bool is_standard(const ctl *c)
  * Writing a backup
  */
 
-typedef struct output {
-    int fd;
-    const char *path; /* NULL: stdout */
-    char *temporary;
-} output;
-
-/* For the handler of signals; a backup that is broken off leaves nothing. */
-static char *volatile unfinished;
-
-static void remove_unfinished(int signal_number)
+static ctl_exit open_output(ctl_file *out, const ctl *c)
 {
-    if (unfinished) {
-        unlink(unfinished);
-    }
-    signal(signal_number, SIG_DFL);
-    raise(signal_number);
-}
-
-static const int endings[] = {SIGINT, SIGTERM, SIGHUP, SIGXFSZ};
-
-/* mkostemp makes a file of mode 0600 that was not there before, so no one else
- * has it open, and none is written through a link.  No signal comes between its
- * name and the handler that removes it. */
-static int make_temporary(char *name)
-{
-    sigset_t those, before;
-    size_t i;
-    int fd;
-
-    sigemptyset(&those);
-    for (i = 0; i < sizeof(endings) / sizeof(endings[0]); i++) {
-        sigaddset(&those, endings[i]);
-    }
-    sigprocmask(SIG_BLOCK, &those, &before);
-    fd = mkostemp(name, O_CLOEXEC);
-    if (fd >= 0) {
-        unfinished = name;
-        for (i = 0; i < sizeof(endings) / sizeof(endings[0]); i++) {
-            signal(endings[i], remove_unfinished);
-        }
-    }
-    sigprocmask(SIG_SETMASK, &before, NULL);
-    return fd;
-}
-
-static ctl_exit cannot_write(const char *path, int err)
-{
-    ctl_complain("cannot write %s: %s%s", path, strerror(err),
-                 err == EACCES || err == EPERM
-                     ? "; scimctl writes as the owner of the store: name a directory of that "
-                       "user, or let the shell write (scimctl backup - > FILE)"
-                     : "");
-    return CTL_FAILED;
-}
-
-static ctl_exit open_standard(output *out)
-{
-    if (isatty(STDOUT_FILENO)) {
+    if (is_standard(c) && isatty(STDOUT_FILENO)) {
         ctl_complain("a backup is not for a terminal: scimctl backup - > FILE");
         return CTL_USAGE;
     }
-    out->fd = STDOUT_FILENO;
-    return CTL_OK;
-}
-
-static ctl_exit open_output(output *out, const ctl *c)
-{
-    struct stat info;
-
-    *out = (output){.fd = -1};
-    if (is_standard(c)) {
-        return open_standard(out);
-    }
-    out->path = c->operand;
-    if (!stat(out->path, &info) && !S_ISREG(info.st_mode)) {
-        ctl_complain("%s is there already and no plain file", out->path);
-        return CTL_REFUSED;
-    }
-    out->temporary = apr_pstrcat(c->pool, out->path, ".XXXXXX", NULL);
-    out->fd = make_temporary(out->temporary);
-    return out->fd < 0 ? cannot_write(out->path, errno) : CTL_OK;
-}
-
-static int write_output(const void *data, apr_size_t len, void *baton)
-{
-    const output *out = baton;
-    const char *at = data;
-
-    while (len) {
-        ssize_t n = write(out->fd, at, len);
-
-        if (n < 0 && errno != EINTR) {
-            return errno;
-        }
-        at += n > 0 ? n : 0;
-        len -= n > 0 ? (apr_size_t)n : 0;
-    }
-    return 0;
-}
-
-static int sync_parent(const char *path, apr_pool_t *pool)
-{
-    const char *slash = strrchr(path, '/');
-    const char *parent = !slash ? "."
-                         : slash == path
-                             ? "/"
-                             : apr_pstrmemdup(pool, path, (apr_size_t)(slash - path));
-    int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int err = fd < 0 || fsync(fd) ? errno : 0;
-
-    if (fd >= 0) {
-        close(fd);
-    }
-    return err;
-}
-
-/* Under its name once all of it is on the disk. */
-static ctl_exit finish_output(const output *out, apr_pool_t *pool)
-{
-    int err;
-
-    if (!out->path) {
-        return CTL_OK;
-    }
-    err = fsync(out->fd) || close(out->fd) || rename(out->temporary, out->path) ? errno : 0;
-    if (!err) {
-        unfinished = NULL;
-        err = sync_parent(out->path, pool);
-    }
-    return err ? cannot_write(out->path, err) : CTL_OK;
-}
-
-static void drop_output(const output *out)
-{
-    if (unfinished) {
-        unlink(unfinished);
-        unfinished = NULL;
-    }
+    return ctl_file_make(out, c->operand, c);
 }
 
 /* Where the bytes go to stdout, what is said of them goes to stderr. */
@@ -219,10 +88,10 @@ ctl_exit ctl_backup(ctl *c)
 {
     progress p = {.shown = {-1}, .total = entries_of(scim_store_kv(c->store))};
     scim_backup_watcher watcher = {show, &p};
-    scim_backup_sink sink = {.write = write_output};
+    scim_backup_sink sink = {.write = ctl_file_write};
     const scim_error *err;
     scim_backup sum;
-    output out;
+    ctl_file out;
     ctl_exit code = open_output(&out, c);
 
     if (code != CTL_OK) {
@@ -231,11 +100,11 @@ ctl_exit ctl_backup(ctl *c)
     sink.baton = &out;
     err = scim_backup_write(&sum, c->store, &sink, 0, &watcher, c->pool);
     ctl_wipe_progress(&p.shown);
-    code = err ? ctl_failed(err) : finish_output(&out, c->pool);
+    code = err ? ctl_failed(err) : ctl_file_finish(&out, c);
     if (code == CTL_OK) {
         tell_backup(c, &sum);
     } else {
-        drop_output(&out);
+        ctl_file_drop(&out);
     }
     return code;
 }

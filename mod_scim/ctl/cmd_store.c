@@ -35,7 +35,6 @@ typedef struct overview {
     apr_array_header_t *tenants; /* of scim_tenant */
     apr_array_header_t *pending; /* of scim_pending */
     apr_array_header_t *braked;  /* of const char *: tenants whose brake is on */
-    bool complete;               /* scimctl knows all that is in the store */
 } overview;
 
 static const scim_error *look(scim_view *view, void *baton)
@@ -45,7 +44,6 @@ static const scim_error *look(scim_view *view, void *baton)
 
     SCIM_ERR(scim_tenant_list(&all->tenants, view));
     SCIM_ERR(scim_sweep_list(&all->pending, view));
-    SCIM_ERR(scim_store_complete(&all->complete, view));
     all->braked = apr_array_make(view->pool, 2, sizeof(const char *));
     for (i = 0; i < all->tenants->nelts; i++) {
         const scim_tenant *tenant = &APR_ARRAY_IDX(all->tenants, i, scim_tenant);
@@ -157,13 +155,7 @@ ctl_exit ctl_stat(ctl *c)
 
 /* Sweeping */
 
-typedef struct swept {
-    int groups;
-    apr_int64_t deleted; /* users */
-    apr_int64_t deactivated;
-} swept;
-
-static void count_consequences(swept *total, const apr_array_header_t *consequences)
+void ctl_count_swept(ctl_swept *total, const apr_array_header_t *consequences)
 {
     int i;
 
@@ -176,26 +168,31 @@ static void count_consequences(swept *total, const apr_array_header_t *consequen
     }
 }
 
-static ctl_exit tell_swept(const ctl *c, const swept *total)
+static ctl_exit tell_swept(const ctl *c, int groups, const ctl_swept *total)
 {
     if (c->json) {
-        ctl_print_json(scim_json_pack("{s:i, s:I, s:I}", "groups", total->groups,
-                                      "usersDeleted", (json_int_t)total->deleted,
-                                      "usersDeactivated", (json_int_t)total->deactivated));
-    } else if (!total->groups) {
+        ctl_print_json(scim_json_pack("{s:i, s:I, s:I}", "groups", groups, "usersDeleted",
+                                      (json_int_t)total->deleted, "usersDeactivated",
+                                      (json_int_t)total->deactivated));
+    } else if (!groups) {
         printf("Nothing was pending.\n");
     } else {
         printf("%d deleted group%s swept: %" APR_INT64_T_FMT " users deleted, %" APR_INT64_T_FMT
                " deactivated.\n",
-               total->groups, total->groups == 1 ? " is" : "s are", total->deleted,
-               total->deactivated);
+               groups, groups == 1 ? " is" : "s are", total->deleted, total->deactivated);
     }
     return CTL_OK;
 }
 
-/* To the end of what is pending; what is added meanwhile, too. */
-static const scim_error *sweep_all(swept *total, ctl *c)
+static const scim_error *list_pending(scim_view *view, void *baton)
 {
+    return scim_sweep_list(baton, view);
+}
+
+static const scim_error *sweep_steps(ctl_swept *total, ctl *c, ctl_progress *progress,
+                                     apr_uint64_t members)
+{
+    apr_uint64_t done = 0;
     bool more = true;
     apr_pool_t *step;
 
@@ -205,40 +202,69 @@ static const scim_error *sweep_all(swept *total, ctl *c)
             apr_array_make(step, SCIM_SWEEP_STEP, sizeof(scim_consequence));
 
         SCIM_ERR(scim_sweep(&more, consequences, c->store, apr_time_now(), step));
-        count_consequences(total, consequences);
+        ctl_count_swept(total, consequences);
         ctl_audit_consequences(c, consequences);
+        done += SCIM_SWEEP_STEP; /* at most */
+        ctl_show_progress(progress, done, members);
         apr_pool_clear(step);
     }
     return NULL;
 }
 
-/* A user who is deleted by one who does not know all its rows leaves some. */
-static ctl_exit refuse_sweep(void)
+const scim_error *ctl_sweep_all(ctl_swept *total, ctl *c)
 {
-    ctl_complain(
-        "the store has types or indexes of the organisation's own schemas, which scimctl "
-        "does not know; httpd does this itself, behind its next write");
-    return CTL_REFUSED;
+    ctl_progress progress = {-1};
+    apr_array_header_t *pending;
+    const scim_error *err;
+
+    SCIM_ERR(scim_store_view(c->store, list_pending, &pending, c->pool));
+    err = sweep_steps(total, c, &progress, pending_members(pending));
+    ctl_wipe_progress(&progress);
+    return err;
+}
+
+static const scim_error *look_complete(scim_view *view, void *baton)
+{
+    return scim_store_complete(baton, view);
+}
+
+ctl_exit ctl_check_complete(ctl *c)
+{
+    bool complete = false;
+    const scim_error *err = scim_store_view(c->store, look_complete, &complete, c->pool);
+
+    if (err) {
+        return ctl_failed(err);
+    }
+    if (!complete) {
+        ctl_complain("the store has types or indexes of the organisation's own schemas, which "
+                     "scimctl does not know; httpd does this itself%s",
+                     c->command->sub ? ", when the endpoint is sent a DELETE"
+                                     : ", behind its next write");
+        return CTL_REFUSED;
+    }
+    return CTL_OK;
 }
 
 ctl_exit ctl_sweep(ctl *c)
 {
     overview all;
-    swept total = {0};
+    ctl_swept total = {0};
     const scim_error *err = scim_store_view(c->store, look, &all, c->pool);
+    ctl_exit code = CTL_OK;
 
     if (!err && all.pending->nelts) {
-        if (!all.complete) {
-            return refuse_sweep();
+        code = ctl_check_complete(c);
+        if (code != CTL_OK) {
+            return code;
         }
-        total.groups = all.pending->nelts;
-        err = sweep_all(&total, c);
+        err = ctl_sweep_all(&total, c);
     }
     if (err) {
         return ctl_failed(err);
     }
-    if (total.groups) {
+    if (all.pending->nelts) {
         ctl_audit(c, "sweep", NULL, NULL, NULL);
     }
-    return tell_swept(c, &total);
+    return tell_swept(c, all.pending->nelts, &total);
 }

@@ -22,39 +22,6 @@
 /* Beyond what anyone means; keeps the sum of times within its type. */
 #define LONGEST_LIFE (apr_time_from_sec((apr_time_t)100 * 366 * 86400))
 
-static const char *show_scopes(unsigned int scopes)
-{
-    switch (scopes) {
-    case SCIM_SCOPE_READ:
-        return "read";
-    case SCIM_SCOPE_WRITE:
-        return "write";
-    default:
-        return "read,write";
-    }
-}
-
-/* "read", "write", or both with a comma in either order. */
-static bool parse_scopes(unsigned int *out, const char *text)
-{
-    *out = 0;
-    for (;;) {
-        size_t len = strcspn(text, ",");
-
-        if (len == 4 && !strncmp(text, "read", len)) {
-            *out |= SCIM_SCOPE_READ;
-        } else if (len == 5 && !strncmp(text, "write", len)) {
-            *out |= SCIM_SCOPE_WRITE;
-        } else {
-            return false;
-        }
-        if (!text[len]) {
-            return true;
-        }
-        text += len + 1;
-    }
-}
-
 /* "365d", "12h", "30min", "90s" or "never" (0).  Returns what is wrong. */
 static const char *parse_life(apr_interval_time_t *out, const char *text)
 {
@@ -125,9 +92,9 @@ static char *json_text(size_t *len, const char *token, const request *asked, apr
     json = scim_json_pack("{s:O, s:O?, s:o, s:s, s:s, s:s, s:o, s:o, s:s}", "token", secret,
                           "tenantUrl", json_array_get(urls, 0), "tenantUrls", urls, "tenant",
                           asked->tenant, "connection", asked->connection, "scope",
-                          show_scopes(asked->scopes), "created", ctl_json_time(asked->created),
-                          "expires", ctl_json_time(asked->expires), "hint",
-                          token + SCIM_TOKEN_LEN - 4);
+                          scim_scopes_text(asked->scopes), "created",
+                          ctl_json_time(asked->created), "expires",
+                          ctl_json_time(asked->expires), "hint", token + SCIM_TOKEN_LEN - 4);
     *len = scim_json_dumpb(json, NULL, 0, JSON_INDENT(2)) + 1;
     out = apr_palloc(pool, *len);
     scim_json_dumpb(json, out, *len, JSON_INDENT(2));
@@ -239,7 +206,7 @@ ctl_exit ctl_token_create(ctl *c)
         return code;
     }
     asked.scopes = DEFAULT_SCOPES;
-    if (scope && !parse_scopes(&asked.scopes, scope)) {
+    if (scope && !scim_scopes_parse(&asked.scopes, scope)) {
         ctl_complain("--scope %s: write read, write or read,write", scope);
         return CTL_USAGE;
     }
@@ -383,7 +350,7 @@ static void print_tokens(const ctl *c, const listing *all, apr_time_t now)
     for (i = 0; i < all->tokens->nelts; i++) {
         const scim_identity *token = &APR_ARRAY_IDX(all->tokens, i, scim_identity);
 
-        ctl_add_row(cells, 6, token->connection, token->hint, show_scopes(token->scopes),
+        ctl_add_row(cells, 6, token->connection, token->hint, scim_scopes_text(token->scopes),
                     state_of(token, now), ctl_show_time(token->created, c->pool),
                     ctl_show_time(token->expires, c->pool));
     }
@@ -392,10 +359,10 @@ static void print_tokens(const ctl *c, const listing *all, apr_time_t now)
 
 static json_t *json_of(const scim_identity *token, apr_time_t now)
 {
-    return scim_json_pack("{s:s, s:s, s:s, s:s, s:o, s:o}", "connection", token->connection,
-                          "hint", token->hint, "scope", show_scopes(token->scopes), "state",
-                          state_of(token, now), "created", ctl_json_time(token->created),
-                          "expires", ctl_json_time(token->expires));
+    return scim_json_pack(
+        "{s:s, s:s, s:s, s:s, s:o, s:o}", "connection", token->connection, "hint", token->hint,
+        "scope", scim_scopes_text(token->scopes), "state", state_of(token, now), "created",
+        ctl_json_time(token->created), "expires", ctl_json_time(token->expires));
 }
 
 ctl_exit ctl_token_list(ctl *c)
@@ -444,9 +411,9 @@ static ssize_t read_stdin(char *out, size_t room)
     return (ssize_t)len;
 }
 
-/* Reads a token into out (room bytes).  The lines as "token create" prints them
- * will do, so that one can be piped into the other. */
-static bool read_token(char *out, size_t room)
+/* The lines as "token create" prints them will do, so that one can be piped into
+ * the other. */
+bool ctl_read_token(char *out, size_t room)
 {
     ssize_t len;
     char *start;
@@ -477,7 +444,7 @@ static ctl_exit with_token(ctl *c, ctl_exit (*use)(ctl *c, const char *token))
     char token[4096];
     ctl_exit code;
 
-    if (read_token(token, sizeof(token))) {
+    if (ctl_read_token(token, sizeof(token))) {
         code = use(c, token);
     } else {
         ctl_complain("cannot read a token from stdin: %s", strerror(errno));
@@ -547,7 +514,7 @@ static void print_checked(const ctl *c, const checking *k)
                 apr_pstrcat(c->pool, token->tenant.name,
                             token->tenant.suspended ? " (suspended)" : "", NULL));
     ctl_add_row(cells, 2, "Connection:", token->connection);
-    ctl_add_row(cells, 2, "Scope:", show_scopes(token->scopes));
+    ctl_add_row(cells, 2, "Scope:", scim_scopes_text(token->scopes));
     ctl_add_row(cells, 2, "Created:", ctl_show_time(token->created, c->pool));
     ctl_add_row(cells, 2, "Expires:", ctl_show_time(token->expires, c->pool));
     ctl_print_table(cells, 2);

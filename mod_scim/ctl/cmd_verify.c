@@ -55,6 +55,12 @@ static void print_summary(const scim_verification *sum)
                sum->pending, sum->pending == 1 ? " is" : "s are",
                sum->pending == 1 ? "its" : "their");
     }
+    if (sum->deleting) {
+        printf("%" APR_UINT64_T_FMT
+               " entries belong to tenants that are being deleted, and are "
+               "not checked (scimctl\ntenant list, scimctl tenant delete).\n",
+               sum->deleting);
+    }
     if (sum->findings) {
         printf("%" APR_UINT64_T_FMT " thing%s wrong.\n", sum->findings,
                sum->findings == 1 ? " is" : "s are");
@@ -66,10 +72,11 @@ static void print_summary(const scim_verification *sum)
 static void print_json(const scim_verification *sum, json_t *findings)
 {
     ctl_print_json(scim_json_pack(
-        "{s:b, s:I, s:I, s:I, s:I, s:I, s:o}", "clean", !sum->findings, "entries",
+        "{s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "clean", !sum->findings, "entries",
         (json_int_t)sum->rows, "resources", (json_int_t)sum->resources, "memberships",
         (json_int_t)sum->memberships, "notChecked", (json_int_t)sum->unchecked, "pending",
-        (json_int_t)sum->pending, "findings", findings));
+        (json_int_t)sum->pending, "beingDeleted", (json_int_t)sum->deleting, "findings",
+        findings));
 }
 
 /* How many entries there are, where that can be told and somebody looks. */

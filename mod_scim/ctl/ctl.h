@@ -18,6 +18,7 @@
 #include <apr_tables.h>
 
 #include "scim/json.h"
+#include "scim/resource.h"
 #include "scim/store.h"
 #include "scim/verify.h"
 
@@ -37,9 +38,12 @@ typedef enum ctl_need {
     CTL_NOTHING, /* no store */
     CTL_READ,
     CTL_WRITE,
-    CTL_CREATE, /* made where there is none */
-    CTL_ITSELF, /* the command opens it, when it has looked at it */
-    CTL_RESTORE /* likewise; its directory is made where there is none */
+    CTL_LOAD,    /* as CTL_WRITE; the file that the operand names is opened before */
+    CTL_REBUILD, /* as CTL_WRITE; indexes made by other tables of Unicode are no hindrance */
+    CTL_CREATE,  /* made where there is none */
+    CTL_ITSELF,  /* the command opens it, when it has looked at it */
+    CTL_RESTORE, /* likewise; its directory is made where there is none */
+    CTL_EXAMINE  /* the command does all of that, when it has looked around */
 } ctl_need;
 
 /* An option means the same wherever it is taken. */
@@ -61,6 +65,18 @@ typedef enum ctl_option {
     CTL_FORM,
     CTL_FORCE,
     CTL_SALVAGE,
+    CTL_TYPE,
+    CTL_CSV,
+    CTL_MAP,
+    CTL_DRY_RUN,
+    CTL_UPDATE,
+    CTL_KEEP_IDS,
+    CTL_ERRORS,
+    CTL_URL,
+    CTL_NO_TOKEN,
+    CTL_FILTER,
+    CTL_COUNT,
+    CTL_RESOURCE,
     CTL_OPTIONS
 } ctl_option;
 
@@ -70,13 +86,27 @@ typedef struct ctl_command {
     const char *name;
     const char *sub; /* NULL: name is the whole command */
     ctl_need needs;
-    unsigned int options; /* bits of ctl_option, beside those of every command */
+    apr_uint64_t options; /* bits of ctl_option, beside those of every command */
     const char *operands; /* the synopsis behind the name */
-    int operands_count;   /* how many words must follow the name: 0 or 1 */
+    int operands_count;   /* how many words must follow the name: 0 or 1; -1: one may */
     const char *summary;
     const char *text;
+    const char *example; /* what follows "scimctl", a line or several */
     ctl_exit (*run)(ctl *c);
 } ctl_command;
+
+typedef struct ctl_option_def {
+    const char *name;
+    int letter; /* 0: none */
+    const char *value;
+    bool is_name; /* the value follows the rule of tenants' names */
+    const char *text;
+} ctl_option_def;
+
+#define CTL_BIT(option) (APR_UINT64_C(1) << (option))
+#define CTL_OF_EVERY_COMMAND                                                               \
+    (CTL_BIT(CTL_STORE) | CTL_BIT(CTL_AUDIT_LOG) | CTL_BIT(CTL_JSON) | CTL_BIT(CTL_HELP) | \
+     CTL_BIT(CTL_VERSION))
 
 /* One invocation. */
 struct ctl {
@@ -85,8 +115,10 @@ struct ctl {
     const char *url;
     bool json;
     const char *options[CTL_OPTIONS]; /* NULL: not given; "" for one without a value */
+    apr_array_header_t *maps;         /* of const char *: each --map */
     const char *operand;
-    int input;                       /* CTL_RESTORE: what the operand names, open for reading */
+    int input;                       /* CTL_RESTORE, CTL_LOAD: what the operand names, open */
+    int errors;                      /* CTL_LOAD: that of --errors, else stderr */
     scim_store *store;               /* NULL where the command needs none */
     bool made;                       /* CTL_CREATE: the store was not there before */
     struct ctl_audit_log *audit_log; /* NULL: nobody asked for one */
@@ -94,14 +126,52 @@ struct ctl {
 
 /* main.c */
 
+extern const ctl_command ctl_commands[];
+extern const int ctl_commands_count;
+extern const ctl_option_def ctl_options[CTL_OPTIONS];
+
 /* Opens the store of a url with scimctl's own schemas, in c->store; it complains,
  * and returns the exit code, where it cannot.  claim may be NULL. */
 ctl_exit ctl_open_store(ctl *c, const char *url, const scim_kv_claim *claim, bool read_only);
+
+/* help.c */
+
+/* "tenant create"; and "scimctl tenant create NAME"; in pool. */
+const char *ctl_full_name(const ctl_command *command, apr_pool_t *pool);
+const char *ctl_synopsis(const ctl_command *command, apr_pool_t *pool);
+
+void ctl_print_help(const ctl_command *command, apr_pool_t *pool);
+/* All commands, or those of a noun. */
+void ctl_print_overview(const char *noun, apr_pool_t *pool);
+/* For shells that complete: a line for each command, its name, its options and its synopsis
+ * between tabs.  That of no name is of every command; "=" stands behind the options that
+ * take a value. */
+void ctl_print_completions(apr_pool_t *pool);
+
+/* The option that the first one there is not may have been meant for; or NULL. */
+const char *ctl_nearest_option(const char *const *argv, int argc, apr_pool_t *pool);
+/* Whether it is the first word of commands of two. */
+bool ctl_is_noun(const char *word);
+/* Complains, and says what may have been meant. */
+ctl_exit ctl_no_command(const char *const *words, int count, apr_pool_t *pool);
 
 /* cmd_store.c */
 ctl_exit ctl_init(ctl *c);
 ctl_exit ctl_stat(ctl *c);
 ctl_exit ctl_sweep(ctl *c);
+
+/* What was done to users whose groups are deleted. */
+typedef struct ctl_swept {
+    apr_int64_t deleted;
+    apr_int64_t deactivated;
+} ctl_swept;
+
+void ctl_count_swept(ctl_swept *total, const apr_array_header_t *consequences);
+/* To the end of what is pending; what is added meanwhile, too. */
+const scim_error *ctl_sweep_all(ctl_swept *total, ctl *c);
+/* Says no, where scimctl does not know all that is in the store: what is deleted by one who
+ * does not know all its rows leaves some. */
+ctl_exit ctl_check_complete(ctl *c);
 
 /* cmd_verify.c */
 ctl_exit ctl_verify(ctl *c);
@@ -118,19 +188,92 @@ ctl_exit ctl_backup(ctl *c);
 ctl_exit ctl_restore(ctl *c);
 ctl_exit ctl_compact(ctl *c);
 
+/* file.c */
+
+/* A file in the making, which appears under its name when it is whole. */
+typedef struct ctl_file {
+    int fd;
+    const char *path; /* NULL: stdout */
+    char *temporary;
+} ctl_file;
+
+/* Begins one, or with "-" stdout, whose mode is 0600; one at a time.  A signal that
+ * ends scimctl takes it away. */
+ctl_exit ctl_file_make(ctl_file *out, const char *path, const ctl *c);
+/* Returns an errno; as scim_backup_sink has it. */
+int ctl_file_write(const void *data, apr_size_t len, void *file);
+/* Complains of what ctl_file_write returned. */
+ctl_exit ctl_file_failed(const ctl_file *file, const ctl *c, int err);
+/* Puts it, when it is on the disk, under its name. */
+ctl_exit ctl_file_finish(const ctl_file *file, const ctl *c);
+void ctl_file_drop(const ctl_file *file);
+
+/* cmd_export.c */
+ctl_exit ctl_export(ctl *c);
+
+/* cmd_import.c */
+
+/* Before scimctl drops its privileges: opens what is to be read, and --errors. */
+ctl_exit ctl_open_import(ctl *c);
+ctl_exit ctl_import(ctl *c);
+
+/* cmd_doctor.c */
+ctl_exit ctl_doctor(ctl *c);
+
 /* cmd_tenant.c */
 ctl_exit ctl_tenant_create(ctl *c);
 ctl_exit ctl_tenant_list(ctl *c);
 ctl_exit ctl_tenant_suspend(ctl *c);
 ctl_exit ctl_tenant_resume(ctl *c);
 ctl_exit ctl_tenant_release(ctl *c);
+ctl_exit ctl_tenant_delete(ctl *c);
 
 /* cmd_policy.c */
 ctl_exit ctl_policy(ctl *c);
 
-/* cmd_directory.c */
+/* named.c: users and groups as they are named on the command line */
+
+/* One that a word names: its userName or displayName without case, or "id:" and its id. */
+typedef struct ctl_named {
+    const char *tenant_name; /* this and the next: what is asked for */
+    const char *word;
+    const scim_resource_type *type;
+    scim_tenant tenant;
+    scim_id id;
+    const char *name; /* userName, or displayName */
+} ctl_named;
+
+/* Finds the one that --tenant and the operand name.  It complains, and returns the exit
+ * code, where there is none, or several: names of groups need not be unique. */
+ctl_exit ctl_find_named(ctl_named *out, ctl *c, const char *type);
+
+/* Complains where there is no --tenant. */
+ctl_exit ctl_need_tenant(const ctl *c);
+
+/* What --count says; otherwise where it is not given. */
+ctl_exit ctl_read_count(apr_uint64_t *out, const ctl *c, apr_uint64_t otherwise);
+
+/* The userName of a record, or its displayName, where it has one; in pool. */
+const char *ctl_name_of(const scim_record *record, apr_pool_t *pool);
+
+/* Deletes it as DELETE does, to the end of what follows, and tells of it. */
+ctl_exit ctl_delete_named(ctl *c, const ctl_named *which);
+
+/* Prints it as GET shows it. */
+ctl_exit ctl_print_resource(ctl *c, const ctl_named *which);
+
+/* cmd_group.c */
 ctl_exit ctl_group_list(ctl *c);
+ctl_exit ctl_group_show(ctl *c);
+ctl_exit ctl_group_delete(ctl *c);
+
+/* cmd_user.c */
+ctl_exit ctl_user_list(ctl *c);
 ctl_exit ctl_user_show(ctl *c);
+ctl_exit ctl_user_delete(ctl *c);
+
+/* cmd_reindex.c */
+ctl_exit ctl_reindex(ctl *c);
 
 /* cmd_token.c */
 ctl_exit ctl_token_create(ctl *c);
@@ -138,6 +281,10 @@ ctl_exit ctl_token_rotate(ctl *c);
 ctl_exit ctl_token_list(ctl *c);
 ctl_exit ctl_token_revoke(ctl *c);
 ctl_exit ctl_token_check(ctl *c);
+
+/* Reads a token from stdin into out (room bytes), which the caller wipes; false, with
+ * errno, where that fails. */
+bool ctl_read_token(char *out, size_t room);
 
 /* tenant_url.c */
 
@@ -169,6 +316,14 @@ ctl_exit ctl_audit_open(ctl *c);
  * called once for each thing that changed; it cannot fail, only complain. */
 void ctl_audit(ctl *c, const char *op, const char *tenant, const char *connection,
                const char *hint);
+
+/* Likewise of a resource that was created or changed by "create", "replace" or
+ * "patch". */
+void ctl_audit_change(ctl *c, const char *verb, const char *tenant, const scim_change *change);
+
+/* Likewise of a resource that was deleted. */
+void ctl_audit_deletion(ctl *c, const char *tenant, const scim_resource_type *type,
+                        const scim_id *id);
 
 /* Likewise of what a sweep did to the members of deleted groups: an array of
  * scim_consequence. */

@@ -18,26 +18,25 @@
 #include "scim/heap.h"
 #include "scim/tenant.h"
 #include "scim/text.h"
+#include "scim/version.h"
 
 #include "ctl.h"
 
-#define BIT(option) (1u << (option))
-#define OF_EVERY_COMMAND \
-    (BIT(CTL_STORE) | BIT(CTL_AUDIT_LOG) | BIT(CTL_JSON) | BIT(CTL_HELP) | BIT(CTL_VERSION))
+#define BIT CTL_BIT
 
-static const ctl_command commands[] = {
+const ctl_command ctl_commands[] = {
     {"init", NULL, CTL_CREATE, BIT(CTL_OWNER), "[--owner USER]", 0,
      "make the store, and its directory",
      "Makes the store where there is none, and the last component of its path,\n"
      "with mode 0700.  A store that is there already stays as it is.  httpd does\n"
      "the same when it starts.",
-     ctl_init},
+     "init --owner www-data", ctl_init},
     {"stat", NULL, CTL_READ, 0, "", 0, "what the store holds and how full it is",
      "Shows the store's format, its number of tenants and entries, the space it\n"
      "uses, and how many views of it are open in all processes; how many members of\n"
      "deleted groups are still to follow them (sweep); and the tenants whose brake on\n"
      "mass deletion is on (tenant release).",
-     ctl_stat},
+     "stat", ctl_stat},
     {"verify", NULL, CTL_ITSELF, BIT(CTL_TENANT), "[--tenant T]", 0,
      "check that nothing in the store is damaged",
      "Reads the whole store, or all that belongs to one tenant, while httpd writes:\n"
@@ -45,12 +44,23 @@ static const ctl_command commands[] = {
      "references and memberships agree with each other, and that all counters are right.\n"
      "What belongs to schemas and resource types of the organisation, which scimctl does\n"
      "not know, is counted as not checked.  Exit code 5 where anything is found.",
-     ctl_verify},
+     "verify", ctl_verify},
+    {"reindex", NULL, CTL_REBUILD, BIT(CTL_TENANT), "[--tenant T]", 0,
+     "make indexes and counters anew from what is stored",
+     "Puts each entry of an index that is missing, takes each away that no user or group\n"
+     "has, and sets counters right, of all tenants or of one: what verify finds wrong with\n"
+     "these is right again.  httpd may run; what is right is not touched.  Only where the\n"
+     "system has got other tables of Unicode than those that made the indexes, which httpd\n"
+     "says when it starts, is httpd to be stopped first.  What belongs to the organisation's\n"
+     "own schemas is left as it is.  Exit code 5 where a damaged user or group is met "
+     "(restore\n"
+     "a backup), or two have what must be unique: delete one of them, and do this again.",
+     "reindex", ctl_reindex},
     {"sweep", NULL, CTL_WRITE, 0, "", 0, "finish the deletion of large groups now",
      "The members of a large group that was deleted follow it in steps, as\n"
      "SCIMOnGroupDelete says, made by httpd behind its answers.  This does all that is\n"
      "left.  Authorization treats them as swept already.",
-     ctl_sweep},
+     "sweep", ctl_sweep},
     {"backup", NULL, CTL_READ, 0, "FILE|-", 1, "copy the store to a file, while httpd runs",
      "Writes one state of the store to a file, or with - to stdout: complete, and under a\n"
      "checksum, or not at all.  The file appears under its name when it is whole (mode\n"
@@ -58,11 +68,10 @@ static const ctl_command commands[] = {
      "hashes of tokens and passwords.  Until it is done the store keeps what is changed\n"
      "meanwhile beside what it was: where it would double so, the backup is given up.\n"
      "A store that is damaged is not copied: exit code 5.",
-     ctl_backup},
+     "backup /var/backups/scim/scim-2026-11-22", ctl_backup},
     {"restore", NULL, CTL_RESTORE, BIT(CTL_OWNER) | BIT(CTL_FORCE) | BIT(CTL_SALVAGE),
-     "[--owner USER] [--force] FILE|-\n"
-     "           --salvage DATA.MDB",
-     1, "make the store anew from a backup",
+     "[--owner USER] [--force] FILE|- | --salvage DATA.MDB", 1,
+     "make the store anew from a backup",
      "Makes a new store from a backup (- is stdin) beside the one that is there, verifies\n"
      "it, and only then puts it in its place; the old one stays as data.mdb.old.  No\n"
      "server may have the store open: stop httpd first.  A backup that is cut short or\n"
@@ -71,94 +80,165 @@ static const ctl_command commands[] = {
      "With --salvage the file is the data.mdb of a damaged store, such as this one's own:\n"
      "what is whole in it is kept, and what is lost is told.  Exit code 5 where anything\n"
      "is, though all the rest is in place.",
-     ctl_restore},
+     "restore /var/backups/scim/scim-2026-11-22", ctl_restore},
     {"compact", NULL, CTL_ITSELF, 0, "", 0, "make the store's file as small as it can be",
      "A store's file never shrinks: room that deletions leave is used again.  This writes\n"
      "it anew, beside the old one, which it then replaces.  No server may have the store\n"
      "open: stop httpd first.",
-     ctl_compact},
+     "compact", ctl_compact},
+    {"export", NULL, CTL_READ, BIT(CTL_TENANT) | BIT(CTL_TYPE),
+     "--tenant T [--type Users|Groups] [FILE|-]", -1,
+     "print all users and groups of a tenant, as JSON",
+     "Writes all users and then all groups of a tenant, oldest first, one JSON document a\n"
+     "line, as GET shows them; without FILE, or with -, to stdout.  Passwords are not among\n"
+     "it.  It works while httpd writes: each resource is whole, but what is changed\n"
+     "meanwhile may be told or not.  The same store is told in the same bytes.",
+     "export --tenant acme > acme.ndjson", ctl_export},
+    {"import", NULL, CTL_LOAD,
+     BIT(CTL_TENANT) | BIT(CTL_CSV) | BIT(CTL_MAP) | BIT(CTL_DRY_RUN) | BIT(CTL_UPDATE) |
+         BIT(CTL_KEEP_IDS) | BIT(CTL_ERRORS),
+     "--tenant T [--csv [--map COL=ATTR]...] [--update] [--keep-ids]\n"
+     "           [--dry-run] [--errors FILE] FILE|-",
+     1, "create the users and groups of a file",
+     "Reads one JSON document a line, as export writes them, or with --csv a table of users,\n"
+     "whose first row names the columns.  Each is taken by all the rules of a POST.  What is\n"
+     "refused is told with its line and the reason, and the rest goes on; exit code 4 then.\n"
+     "Who is there already, by userName, displayName of a group, or externalId, is left\n"
+     "as it is, or with --update replaced.  Members and managers may be named by the ids of\n"
+     "the file, ids of the directory, or userNames.  ids are new unless --keep-ids; meta is.\n"
+     "A column that is not known by its name is given a SCIM attribute by --map, and\n"
+     "--map \"COL=-\" leaves it out.",
+     "import --tenant acme --dry-run acme.ndjson\n"
+     "import --tenant acme --csv --map \"Login=userName\" \\\n"
+     "    --map 'Mail=emails[type eq \"work\"].value' people.csv",
+     ctl_import},
+    {"doctor", NULL, CTL_EXAMINE,
+     BIT(CTL_TENANT) | BIT(CTL_URL) | BIT(CTL_STDIN) | BIT(CTL_NO_TOKEN),
+     "[--tenant T] [--url URL] [-i | --no-token]", 0,
+     "find out why it does not work, and say what to do",
+     "Looks at the store's files, the store, tenants and tokens, httpd's configuration and\n"
+     "modules, the endpoints that httpd has told of, their certificate as an identity\n"
+     "provider sees it, and sends requests to them: without a token, and with the one that\n"
+     "is read from stdin (-i), or else with one that it makes for a minute and revokes.\n"
+     "Each check is ok, a warning or a failure, with the remedy.  In the end it says what\n"
+     "is typed in at Microsoft Entra, JumpCloud and Okta.  It starts and stops nothing.\n"
+     "Best run as root, who may read all of it.  Exit code 5 where anything fails.",
+     "doctor --tenant acme", ctl_doctor},
     {"policy", NULL, CTL_READ, BIT(CTL_TENANT), "[--tenant T]", 0,
      "show what applies to a tenant's groups and users",
      "Prints the policy of a tenant as the directives that make it; without --tenant\n"
      "that of the tenants to come, and of each tenant that has another.  httpd writes\n"
      "it into the store when it starts.",
-     ctl_policy},
+     "policy --tenant acme", ctl_policy},
     {"tenant", "create", CTL_WRITE, 0, "NAME", 1, "make a tenant, one organisation's directory",
-     "NAME is 1 to 64 of A-Z a-z 0-9 . _ - and cannot be changed.", ctl_tenant_create},
+     "NAME is 1 to 64 of A-Z a-z 0-9 . _ - and cannot be changed.", "tenant create acme",
+     ctl_tenant_create},
     {"tenant", "list", CTL_READ, 0, "", 0, "show the tenants",
      "Shows the tenants by name, whether they are suspended, and whether their brake on\n"
      "mass deletion is on.",
-     ctl_tenant_list},
+     "tenant list", ctl_tenant_list},
     {"tenant", "suspend", CTL_WRITE, 0, "NAME", 1, "turn the provisioning of a tenant off",
      "The identity providers of the tenant are answered 403: provisioning is not\n"
      "enabled for this organisation.  Nothing is lost, and those who were provisioned\n"
      "come in as before.",
-     ctl_tenant_suspend},
+     "tenant suspend acme", ctl_tenant_suspend},
     {"tenant", "resume", CTL_WRITE, 0, "NAME", 1, "turn it on again",
      "The identity providers of the tenant are answered as before it was suspended.",
-     ctl_tenant_resume},
+     "tenant resume acme", ctl_tenant_resume},
     {"tenant", "release", CTL_WRITE, 0, "NAME", 1, "let go the brake on mass deletion",
      "Where more users were to be deleted or deactivated in an hour than SCIMDeleteLimit\n"
      "allows, all such changes are answered 429 until this: they may go on then, and are\n"
      "counted from zero.",
-     ctl_tenant_release},
+     "tenant release acme", ctl_tenant_release},
+    {"tenant", "delete", CTL_WRITE, BIT(CTL_FORCE), "[--force] NAME", 1,
+     "delete a tenant with all that belongs to it",
+     "Users, groups, memberships, passwords, tokens: all of it, for good.  On a terminal the\n"
+     "name is to be typed once more; elsewhere it takes --force.  From the first moment on "
+     "the\n"
+     "tenant's tokens are unknown and nobody is let in by it; what is stored goes in small\n"
+     "steps, while httpd serves others.  Where that is broken off, the same command goes on,\n"
+     "and until it is done the name is taken.  A backup is the only way back.",
+     "tenant delete --force acme", ctl_tenant_delete},
     {"token", "create", CTL_WRITE,
      BIT(CTL_TENANT) | BIT(CTL_CONNECTION) | BIT(CTL_SCOPE) | BIT(CTL_EXPIRES) | BIT(CTL_FOR),
-     "--tenant T --connection C [--scope read|write|read,write] [--expires TIME]\n"
-     "           [--for entra|jumpcloud|okta]",
+     "--tenant T --connection C [--scope read|write|read,write] [--expires TIME] "
+     "[--for entra|jumpcloud|okta]",
      0, "make a token for an identity provider's connection",
      "Prints \"Tenant URL: https://...\", a line for each URL that httpd serves the\n"
      "tenant at, and \"Secret Token: mscim_...\", once: the store keeps only the token's\n"
      "hash.  --for says where to type them in.  A connection may have several tokens\n"
      "at a time, see token rotate.",
-     ctl_token_create},
+     "token create --tenant acme --connection entra --for entra", ctl_token_create},
     {"token", "rotate", CTL_WRITE,
      BIT(CTL_TENANT) | BIT(CTL_CONNECTION) | BIT(CTL_GRACE) | BIT(CTL_EXPIRES) | BIT(CTL_FOR),
-     "--tenant T --connection C [--grace TIME] [--expires TIME]\n"
-     "           [--for entra|jumpcloud|okta]",
+     "--tenant T --connection C [--grace TIME] [--expires TIME] "
+     "[--for entra|jumpcloud|okta]",
      0, "make the next token of a connection",
      "Prints a new token as token create does, with the scope of the connection's newest\n"
      "one.  The older ones stay good, for the time of --grace at most, so that no request\n"
      "fails until the new one is in place; then revoke them.",
-     ctl_token_rotate},
+     "token rotate --tenant acme --connection entra --grace 7d", ctl_token_rotate},
     {"token", "list", CTL_READ, BIT(CTL_TENANT), "--tenant T", 0, "show the tokens of a tenant",
      "Shows connection, hint (the last four characters), scope, state and times\n"
      "of each token, never the token.",
-     ctl_token_list},
+     "token list --tenant acme", ctl_token_list},
     {"token", "revoke", CTL_WRITE,
      BIT(CTL_TENANT) | BIT(CTL_CONNECTION) | BIT(CTL_HINT) | BIT(CTL_STDIN),
      "--tenant T --connection C [--hint XXXX] | -i", 0,
      "revoke the tokens of a connection, or one token",
      "Revokes all tokens of a connection, the one that ends in XXXX, or, with -i,\n"
      "the one that is read from stdin.  It holds for the next request.",
-     ctl_token_revoke},
+     "token revoke --tenant acme --connection entra --hint x3Fq", ctl_token_revoke},
     {"token", "check", CTL_READ, BIT(CTL_FORM), "[--form]", 0,
      "say whether a token on stdin would be accepted",
      "Reads a token from stdin and says whose it is, what it may and until when.  Exit\n"
      "code 0 where it would be accepted now, 3 where the store does not know it, 4 where\n"
      "it is no whole token, has expired, or its tenant is suspended.  With --form no store\n"
      "is asked, only whether it was copied whole.",
-     ctl_token_check},
+     "token check < token.txt", ctl_token_check},
     {"group", "list", CTL_READ, BIT(CTL_TENANT), "--tenant T", 0, "show the groups of a tenant",
      "Shows name, number of members, and the role that the group gives by SCIMRole:\n"
      "- where it gives none, unsupported where SCIMCustomGroups ignores it.",
-     ctl_group_list},
-    {"user", "show", CTL_READ, BIT(CTL_TENANT), "--tenant T NAME", 1,
-     "show what a user may, as authorization sees it",
-     "Shows the user of that userName: its id, whether it is active, and the groups and\n"
-     "roles that it has, directly or through other groups.",
-     ctl_user_show},
+     "group list --tenant acme", ctl_group_list},
+    {"group", "show", CTL_READ, BIT(CTL_TENANT) | BIT(CTL_COUNT) | BIT(CTL_RESOURCE),
+     "--tenant T [--count N] [--resource] NAME|id:ID", 1, "show a group and its members",
+     "Shows the group of that displayName, without case, or of that id: the role that it\n"
+     "gives, and its members with their names, at most 100 of them if --count does not say\n"
+     "otherwise.  With --resource it is printed as GET shows it, all members too.",
+     "group show --tenant acme --count 1000 \"Team North\"", ctl_group_show},
+    {"group", "delete", CTL_WRITE, BIT(CTL_TENANT), "--tenant T NAME|id:ID", 1,
+     "delete a group as an identity provider does",
+     "Deletes the group of that displayName, without case, or of that id.  What becomes of\n"
+     "its members is what SCIMOnGroupDelete says (policy); a large group's are seen to before\n"
+     "this ends.  SCIMDeleteLimit holds here, too: exit code 4 where its brake is on.",
+     "group delete --tenant acme id:01a20074-7ce9-7293-97be-1285721f7a9c", ctl_group_delete},
+    {"user", "list", CTL_READ, BIT(CTL_TENANT) | BIT(CTL_FILTER) | BIT(CTL_COUNT),
+     "--tenant T [--filter F] [--count N]", 0, "show the users of a tenant",
+     "Shows userName, state, id and externalId of the users of a tenant in the order in which\n"
+     "they were created: of all, of the first N, or of those that a SCIM filter matches, "
+     "which\n"
+     "is one as an endpoint takes it.",
+     "user list --tenant acme --filter 'active eq false' --count 20\n"
+     "user list --tenant acme --filter 'userName ew \"@example.com\"'",
+     ctl_user_list},
+    {"user", "show", CTL_READ, BIT(CTL_TENANT) | BIT(CTL_RESOURCE),
+     "--tenant T [--resource] NAME|id:ID", 1, "show what a user may, as authorization sees it",
+     "Shows the user of that userName, without case, or of that id: whether it is active, and\n"
+     "the groups and roles that it has, directly or through other groups.  With --resource it\n"
+     "is printed as GET shows it.",
+     "user show --tenant acme bjensen@example.com", ctl_user_show},
+    {"user", "delete", CTL_WRITE, BIT(CTL_TENANT), "--tenant T NAME|id:ID", 1,
+     "delete a user as an identity provider does",
+     "Deletes the user of that userName, without case, or of that id, with its memberships "
+     "and\n"
+     "what refers to it; its userName is free again.  An identity provider that still has the\n"
+     "user makes it anew.  SCIMDeleteLimit holds here, too: exit code 4 where its brake is on.",
+     "user delete --tenant acme bjensen@example.com", ctl_user_delete},
 };
 
-#define COMMANDS_COUNT (sizeof(commands) / sizeof(commands[0]))
+const int ctl_commands_count = (int)(sizeof(ctl_commands) / sizeof(ctl_commands[0]));
 
-static const struct {
-    const char *name;
-    int letter; /* 0: none */
-    const char *value;
-    bool is_name; /* the value follows the rule of tenants' names */
-    const char *text;
-} options[CTL_OPTIONS] = {
+const ctl_option_def ctl_options[CTL_OPTIONS] = {
     [CTL_STORE] = {"store", 0, "URL", false, "the store, lmdb:PATH of its directory"},
     [CTL_AUDIT_LOG] = {"audit-log", 0, "FILE", false, "where each change adds a line of JSON"},
     [CTL_JSON] = {"json", 0, NULL, false, "print JSON"},
@@ -176,98 +256,44 @@ static const struct {
     [CTL_FOR] = {"for", 0, "IDP", false, "say where to type it in: entra, jumpcloud or okta"},
     [CTL_HINT] = {"hint", 0, "XXXX", false, "the last four characters of the token"},
     [CTL_STDIN] = {"stdin", 'i', NULL, false, "read the token from stdin"},
-    [CTL_FORCE] = {"force", 0, NULL, false, "restore a store in which verify finds damage"},
+    [CTL_FORCE] = {"force", 0, NULL, false,
+                   "do not ask; restore a store in which verify finds damage"},
     [CTL_SALVAGE] = {"salvage", 0, NULL, false, "keep what is whole of a damaged data.mdb"},
+    [CTL_TYPE] = {"type", 0, "TYPE", false, "Users or Groups alone"},
+    [CTL_CSV] = {"csv", 0, NULL, false, "the file is CSV, with the names of its columns first"},
+    [CTL_MAP] = {"map", 0, "COL=ATTR", false,
+                 "what a column of CSV is, such as \"Login=userName\"; may be repeated"},
+    [CTL_DRY_RUN] = {"dry-run", 0, NULL, false, "say what would be done, and do nothing"},
+    [CTL_UPDATE] = {"update", 0, NULL, false, "replace what is there already"},
+    [CTL_KEEP_IDS] = {"keep-ids", 0, NULL, false, "create resources with the ids of the file"},
+    [CTL_ERRORS] = {"errors", 0, "FILE", false, "write what is refused there, not to stderr"},
+    [CTL_URL] = {"url", 0, "URL", false, "the endpoint, if not as httpd wrote it down"},
+    [CTL_NO_TOKEN] = {"no-token", 0, NULL, false,
+                      "make no token for a request to the endpoint"},
+    [CTL_FILTER] = {"filter", 0, "F", false, "a SCIM filter, such as 'active eq false'"},
+    [CTL_COUNT] = {"count", 0, "N", false, "at most so many"},
+    [CTL_RESOURCE] = {"resource", 0, NULL, false, "print it as GET shows it, as JSON"},
     [CTL_FORM] = {"form", 0, NULL, false, "check form and checksum only, without a store"},
 };
 
-/* Help */
-
-static void print_options(unsigned int which)
-{
-    int i;
-
-    for (i = 0; i < CTL_OPTIONS; i++) {
-        char name[40];
-
-        if (!(which & BIT(i))) {
-            continue;
-        }
-        apr_snprintf(name, sizeof(name), "%s--%s%s%s",
-                     options[i].letter == 'h'   ? "-h, "
-                     : options[i].letter == 'i' ? "-i, "
-                                                : "",
-                     options[i].name, options[i].value ? " " : "",
-                     options[i].value ? options[i].value : "");
-        printf("  %-16s  %s\n", name, options[i].text);
-    }
-}
-
-static const char *full_name(const ctl_command *command, apr_pool_t *pool)
-{
-    return command->sub ? apr_pstrcat(pool, command->name, " ", command->sub, NULL)
-                        : command->name;
-}
-
-static const char *synopsis(const ctl_command *command, apr_pool_t *pool)
-{
-    return apr_pstrcat(pool, "scimctl ", full_name(command, pool),
-                       *command->operands ? " " : "", command->operands, NULL);
-}
-
-/* The commands of a noun; all of them for NULL. */
-static void print_commands(const char *noun, apr_pool_t *pool)
-{
-    size_t i;
-
-    for (i = 0; i < COMMANDS_COUNT; i++) {
-        if (!noun || !strcmp(noun, commands[i].name)) {
-            printf("  %-14s  %s\n", full_name(&commands[i], pool), commands[i].summary);
-        }
-    }
-}
-
-static void print_overview(const char *noun, apr_pool_t *pool)
-{
-    printf("Usage: scimctl [--store URL] [--json] COMMAND ...\n\n"
-           "Keeps the store of mod_scim, while httpd runs and while it does not.\n\n"
-           "Commands (scimctl COMMAND --help tells more):\n");
-    print_commands(noun, pool);
-    printf("\nOptions of every command, before or behind it:\n");
-    print_options(OF_EVERY_COMMAND);
-    printf("\nThe store is that of --store, else of the environment's SCIM_STORE, else\n"
-           "%s.  Run by root, scimctl becomes the owner of the\n"
-           "store's directory first.  The audit log is that of --audit-log, else of\n"
-           "SCIM_AUDIT_LOG, else there is none; it is opened before that.\n\n"
-           "Exit codes: 0 done; 1 the command line is wrong; 2 the store cannot be opened;\n"
-           "3 what was named is not there; 4 refused: it exists already or is not\n"
-           "acceptable; 5 the store is busy, full or damaged, or another error.\n",
-           CTL_DEFAULT_STORE);
-}
-
-static void print_help(const ctl_command *command, apr_pool_t *pool)
-{
-    printf("Usage: %s\n\n%s\n\nOptions:\n", synopsis(command, pool), command->text);
-    print_options(command->options | OF_EVERY_COMMAND);
-}
+/* The command line */
 
 static void print_version(bool json)
 {
     if (json) {
-        ctl_print_json(scim_json_pack("{s:i, s:s}", "format", SCIM_STORE_FORMAT, "unicode",
+        ctl_print_json(scim_json_pack("{s:s, s:i, s:s}", "version", SCIM_VERSION, "format",
+                                      SCIM_STORE_FORMAT, "unicode",
                                       scim_text_unicode_version()));
     } else {
-        printf("scimctl of mod_scim, store format %d, Unicode %s\n", SCIM_STORE_FORMAT,
-               scim_text_unicode_version());
+        printf("scimctl of mod_scim %s, store format %d, Unicode %s\n", SCIM_VERSION,
+               SCIM_STORE_FORMAT, scim_text_unicode_version());
     }
 }
-
-/* The command line */
 
 /* A letter, or a number beyond all letters. */
 static int code_of(int option)
 {
-    return options[option].letter ? options[option].letter : 256 + option;
+    return ctl_options[option].letter ? ctl_options[option].letter : 256 + option;
 }
 
 static void describe_options(apr_getopt_option_t *out)
@@ -276,9 +302,9 @@ static void describe_options(apr_getopt_option_t *out)
 
     memset(out, 0, sizeof(*out) * (CTL_OPTIONS + 1));
     for (i = 0; i < CTL_OPTIONS; i++) {
-        out[i].name = options[i].name;
+        out[i].name = ctl_options[i].name;
         out[i].optch = code_of(i);
-        out[i].has_arg = options[i].value != NULL;
+        out[i].has_arg = ctl_options[i].value != NULL;
     }
 }
 
@@ -289,12 +315,15 @@ static bool take_option(ctl *c, int code, const char *value)
     while (code_of(i) != code) {
         i++;
     }
-    if (options[i].is_name && !scim_tenant_name_valid(value)) {
+    if (ctl_options[i].is_name && !scim_tenant_name_valid(value)) {
         ctl_complain("--%s: \"%s\" is not a name: 1 to %d of A-Z a-z 0-9 . _ -",
-                     options[i].name, value, SCIM_TENANT_NAME_MAX);
+                     ctl_options[i].name, value, SCIM_TENANT_NAME_MAX);
         return false;
     }
     c->options[i] = value ? value : "";
+    if (i == CTL_MAP) {
+        APR_ARRAY_PUSH(c->maps, const char *) = value;
+    }
     return true;
 }
 
@@ -341,7 +370,10 @@ static ctl_exit read_line(ctl *c, const char *const **words, int *count, int arg
         }
     }
     if (rv != APR_EOF) {
-        ctl_complain("scimctl --help shows the options");
+        const char *meant = ctl_nearest_option(argv, argc, c->pool);
+
+        ctl_complain("%s%s%sscimctl --help shows the options", meant ? "did you mean --" : "",
+                     meant ? meant : "", meant ? "? " : "");
         return CTL_USAGE;
     }
     *words = (const char *const *)getopt_state->argv + getopt_state->ind;
@@ -354,8 +386,8 @@ static const ctl_command *find_command(const char *const *words, int count)
 {
     size_t i;
 
-    for (i = 0; i < COMMANDS_COUNT && count; i++) {
-        const ctl_command *command = &commands[i];
+    for (i = 0; i < ctl_commands_count && count; i++) {
+        const ctl_command *command = &ctl_commands[i];
 
         if (!strcmp(words[0], command->name) &&
             (!command->sub || (count > 1 && !strcmp(words[1], command->sub)))) {
@@ -365,33 +397,6 @@ static const ctl_command *find_command(const char *const *words, int count)
     return NULL;
 }
 
-static bool is_noun(const char *word)
-{
-    size_t i;
-
-    for (i = 0; i < COMMANDS_COUNT; i++) {
-        if (commands[i].sub && !strcmp(word, commands[i].name)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static ctl_exit no_command(const char *const *words, int count)
-{
-    if (!count) {
-        ctl_complain("which command? scimctl --help shows them");
-    } else if (!is_noun(words[0])) {
-        ctl_complain("there is no command %s; scimctl --help shows them", words[0]);
-    } else if (count == 1) {
-        ctl_complain("%s what? scimctl %s --help shows the commands", words[0], words[0]);
-    } else {
-        ctl_complain("there is no command %s %s; scimctl %s --help shows them", words[0],
-                     words[1], words[0]);
-    }
-    return CTL_USAGE;
-}
-
 static ctl_exit check_line(ctl *c, const char *const *words, int count)
 {
     const ctl_command *command = c->command;
@@ -399,16 +404,17 @@ static ctl_exit check_line(ctl *c, const char *const *words, int count)
     int i;
 
     for (i = 0; i < CTL_OPTIONS; i++) {
-        if (c->options[i] && !((command->options | OF_EVERY_COMMAND) & BIT(i))) {
-            ctl_complain("%s takes no option --%s; usage: %s", full_name(command, c->pool),
-                         options[i].name, synopsis(command, c->pool));
+        if (c->options[i] && !((command->options | CTL_OF_EVERY_COMMAND) & BIT(i))) {
+            ctl_complain("%s takes no option --%s; usage: %s", ctl_full_name(command, c->pool),
+                         ctl_options[i].name, ctl_synopsis(command, c->pool));
             return CTL_USAGE;
         }
     }
-    if (given != command->operands_count) {
+    if (command->operands_count < 0 ? given > 1 : given != command->operands_count) {
         ctl_complain("%s; usage: %s",
-                     given > command->operands_count ? "too many words" : "a name is missing",
-                     synopsis(command, c->pool));
+                     given > abs(command->operands_count) ? "too many words"
+                                                          : "a name is missing",
+                     ctl_synopsis(command, c->pool));
         return CTL_USAGE;
     }
     c->operand = given ? words[count - 1] : NULL;
@@ -452,7 +458,7 @@ static const char *store_url(const ctl *c)
 
 static const scim_error *open_as(ctl *c, const char *url, scim_kv_options kv)
 {
-    scim_store_options how = {.kv = kv};
+    scim_store_options how = {.kv = kv, .any_unicode = c->command->needs == CTL_REBUILD};
 
     SCIM_ERR(scim_registry_make(&how.registry, c->pool));
     return scim_store_open(&c->store, url, &how, c->pool);
@@ -497,7 +503,10 @@ static ctl_exit run(ctl *c)
         if (code == CTL_OK && c->command->needs == CTL_RESTORE) {
             code = ctl_open_input(c);
         }
-        if (code == CTL_OK) {
+        if (code == CTL_OK && c->command->needs == CTL_LOAD) {
+            code = ctl_open_import(c);
+        }
+        if (code == CTL_OK && c->command->needs != CTL_EXAMINE) {
             code = ctl_become_owner(c);
         }
         if (code == CTL_OK && c->command->needs < CTL_ITSELF) {
@@ -510,24 +519,35 @@ static ctl_exit run(ctl *c)
 static ctl_exit help(const ctl *c, const char *const *words, int count)
 {
     if (c->command) {
-        print_help(c->command, c->pool);
-    } else if (count && !is_noun(words[0])) {
-        return no_command(words, count);
+        ctl_print_help(c->command, c->pool);
+    } else if (count && !ctl_is_noun(words[0])) {
+        return ctl_no_command(words, count, c->pool);
     } else {
-        print_overview(count ? words[0] : NULL, c->pool);
+        ctl_print_overview(count ? words[0] : NULL, c->pool);
     }
     return CTL_OK;
 }
 
 static ctl_exit scimctl(apr_pool_t *pool, int argc, const char *const *argv)
 {
-    ctl c = {.pool = pool};
+    ctl c = {.pool = pool, .maps = apr_array_make(pool, 4, sizeof(const char *))};
     const char *const *words;
     int count;
-    ctl_exit code = read_line(&c, &words, &count, argc, argv);
+    ctl_exit code;
 
+    /* Of no concern to people: conf/completion/scimctl asks so. */
+    if (argc == 2 && !strcmp(argv[1], "--complete")) {
+        ctl_print_completions(pool);
+        return CTL_OK;
+    }
+    code = read_line(&c, &words, &count, argc, argv);
     if (code != CTL_OK) {
         return code;
+    }
+    if (count && !strcmp(words[0], "help")) {
+        c.options[CTL_HELP] = "";
+        words++;
+        count--;
     }
     c.command = find_command(words, count);
     if (c.options[CTL_HELP]) {
@@ -538,7 +558,7 @@ static ctl_exit scimctl(apr_pool_t *pool, int argc, const char *const *argv)
         return CTL_OK;
     }
     if (!c.command) {
-        return no_command(words, count);
+        return ctl_no_command(words, count, pool);
     }
     code = check_line(&c, words, count);
     return code == CTL_OK ? run(&c) : code;

@@ -6,121 +6,83 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <apr_strings.h>
-
 #include "scim/endpoints.h"
-#include "scim/text.h"
+#include "scim/provider.h"
 
 #include "ctl.h"
 
-static const scim_error *read_endpoints(scim_view *view, void *baton)
+typedef struct asking {
+    const char *tenant;
+    apr_array_header_t *urls;
+} asking;
+
+static const scim_error *read_urls(scim_view *view, void *baton)
 {
-    return scim_endpoints_read(baton, view);
-}
+    asking *a = baton;
 
-static bool has_text(const apr_array_header_t *texts, const char *text)
-{
-    int i;
-
-    for (i = 0; i < texts->nelts; i++) {
-        if (!strcmp(APR_ARRAY_IDX(texts, i, const char *), text)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void take_endpoint(apr_array_header_t *urls, const json_t *endpoint, const char *tenant,
-                          apr_pool_t *pool)
-{
-    const char *url = json_string_value(json_object_get(endpoint, "url"));
-    const char *only = json_string_value(json_object_get(endpoint, "tenant"));
-
-    /* What a worker wrote is shown to root, on a terminal and as lines. */
-    if (!url || scim_text_has_control(url, strlen(url)) || (only && strcmp(only, tenant))) {
-        return;
-    }
-    url = apr_pstrdup(pool, url);
-    if (json_is_true(json_object_get(endpoint, "template"))) {
-        url = scim_endpoints_replace(url, SCIM_ENDPOINTS_TENANT, tenant, pool);
-    }
-    if (!has_text(urls, url)) {
-        APR_ARRAY_PUSH(urls, const char *) = url;
-    }
+    return scim_endpoints_urls(&a->urls, view, a->tenant);
 }
 
 apr_array_header_t *ctl_tenant_urls(ctl *c, const char *tenant)
 {
-    apr_array_header_t *urls = apr_array_make(c->pool, 2, sizeof(const char *));
-    const char *text = NULL;
-    const scim_error *err = scim_store_view(c->store, read_endpoints, &text, c->pool);
-    const json_t *list = text ? scim_json_read_own_array(text, strlen(text), c->pool) : NULL;
-    const json_t *endpoint;
-    size_t i;
+    asking a = {tenant, NULL};
+    const scim_error *err = scim_store_view(c->store, read_urls, &a, c->pool);
 
     /* No reason to have no token. */
     if (err) {
         ctl_complain("the Tenant URL is not known: %s (%s)", err->detail, err->cause);
     }
-    json_array_foreach (list, i, endpoint) {
-        take_endpoint(urls, endpoint, tenant, c->pool);
-    }
-    return urls;
+    return a.urls ? a.urls : apr_array_make(c->pool, 1, sizeof(const char *));
 }
 
-static const struct {
-    const char *name;
-    const char *steps;
-} providers[] = {
-    {"entra", "In the Microsoft Entra admin center:\n"
-              "  1. Enterprise applications, New application, Create your own application,\n"
-              "     the one that is not in the gallery.\n"
-              "  2. Provisioning, Provisioning Mode Automatic, Admin Credentials:\n"
-              "       Tenant URL       the Tenant URL above\n"
-              "       Secret Token     the Secret Token above, without \"Bearer\"\n"
-              "  3. Test Connection, then Save.\n"
-              "  4. Settings, Scope: Sync only assigned users and groups.  Assign them under\n"
-              "     Users and groups, and start provisioning.\n"},
-    {"jumpcloud",
-     "In the JumpCloud Admin Portal, in the application, tab Identity Management:\n"
-     "  1. API Type           SCIM API\n"
-     "     SCIM Version       SCIM 2.0\n"
-     "     Base URL           the Tenant URL above, without a slash at its end\n"
-     "     Token Key          the Secret Token above\n"
-     "     Test User Email    an address that no user has here\n"
-     "     and, for groups, enable the management of User Groups and Group Membership.\n"
-     "  2. Test Connection, Activate, Save: a test user and a test group are made here and\n"
-     "     deleted again.\n"
-     "  To put in another token: deactivate the integration, put it in, activate.\n"},
-    {"okta", "In the Okta Admin Console, in the application:\n"
-             "  1. General, App Settings: enable SCIM provisioning.\n"
-             "  2. Provisioning, Integration:\n"
-             "       SCIM connector base URL              the Tenant URL above\n"
-             "       Unique identifier field for users    userName\n"
-             "       Supported provisioning actions       Push New Users,\n"
-             "                                            Push Profile Updates, Push Groups\n"
-             "       Authentication Mode                  HTTP Header\n"
-             "       Authorization, Bearer                the Secret Token above\n"
-             "  3. Test Connector Configuration, then Save.\n"
-             "  4. Provisioning, To App: enable Create Users, Update User Attributes and\n"
-             "     Deactivate Users; then assign people, and groups under Push Groups.\n"},
-};
-
-static const char *steps_of(const char *provider)
+/* Prints text, what follows a newline in it below its first line. */
+static void print_lines(const char *text, int column)
 {
-    size_t i;
+    const char *end;
 
-    for (i = 0; i < sizeof(providers) / sizeof(providers[0]); i++) {
-        if (!strcmp(providers[i].name, provider)) {
-            return providers[i].steps;
-        }
+    while ((end = strchr(text, '\n'))) {
+        fprintf(stderr, "%.*s\n%*s", (int)(end - text), text, column, "");
+        text = end + 1;
     }
-    return NULL;
+    fprintf(stderr, "%s\n", text);
+}
+
+#define FIELDS_AT 7 /* columns */
+
+static void print_fields(const scim_provider_field *fields)
+{
+    const scim_provider_field *field;
+    int width = 0;
+
+    for (field = fields; field->label; field++) {
+        int len = (int)strlen(field->label);
+
+        width = len > width ? len : width;
+    }
+    for (field = fields; field->label; field++) {
+        fprintf(stderr, "%*s%-*s    ", FIELDS_AT, "", width, field->label);
+        print_lines(field->value, FIELDS_AT + width + 4);
+    }
+}
+
+static void print_provider(const scim_provider *provider)
+{
+    const scim_provider_step *step;
+
+    fprintf(stderr, "%s:\n", provider->place);
+    for (step = provider->steps; step->text; step++) {
+        fprintf(stderr, "  %d. ", (int)(step - provider->steps) + 1);
+        print_lines(step->text, 5);
+        print_fields(step->fields);
+    }
+    if (provider->note) {
+        fprintf(stderr, "  %s\n", provider->note);
+    }
 }
 
 bool ctl_knows_provider(const char *provider)
 {
-    return steps_of(provider) != NULL;
+    return scim_provider_find(provider) != NULL;
 }
 
 void ctl_tell_steps(const char *provider, const apr_array_header_t *urls)
@@ -138,6 +100,6 @@ void ctl_tell_steps(const char *provider, const apr_array_header_t *urls)
               stderr);
     }
     if (provider) {
-        fputs(steps_of(provider), stderr);
+        print_provider(scim_provider_find(provider));
     }
 }

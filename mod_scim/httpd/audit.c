@@ -258,8 +258,11 @@ static void add_line(scim_buffer *out, json_t *line)
         scim_json_set(line, "truncated", json_true());
         drop_names(names, len - room);
     }
-    text[len] = '\n';
-    scim_buffer_add(out, text, len + 1);
+    /* It always fits by now: each of the other texts has TEXT_MAX bytes at most. */
+    if (len <= room) {
+        text[len] = '\n';
+        scim_buffer_add(out, text, len + 1);
+    }
 }
 
 /* Writing */
@@ -316,6 +319,40 @@ static void tell_modules(request_rec *r, const scim_identity *who, const scim_ev
         change.cause = scim_id_format(event->cause, cause);
     }
     scim_run_scim_committed(r, &change);
+}
+
+/* As scimctl has it, and who it was. */
+void mod_scim_audit_act(request_rec *r, const char *op, const char *tenant,
+                        const char *connection, const char *hint)
+{
+    const scim_audit *audit = mod_scim_server(r->server)->audit;
+    scim_buffer *line = scim_buffer_make(512, r->pool);
+    char now[SCIM_TIME_LEN + 1];
+    apr_status_t rv;
+    json_t *json;
+
+    if (!audit) {
+        return;
+    }
+    json = scim_json_object();
+    put(json, "time", scim_time_format(apr_time_now(), now), r->pool);
+    put(json, "tenant", tenant, r->pool);
+    put(json, "connection", connection, r->pool);
+    put(json, "client", r->useragent_ip, r->pool);
+    put(json, "user", r->user, r->pool);
+    put(json, "request", request_id(r), r->pool);
+    put(json, "op", op, r->pool);
+    put(json, "hint", hint, r->pool);
+    add_line(line, json);
+    json_decref(json);
+    rv = flush(audit, line);
+    if (rv != APR_SUCCESS) {
+        ap_log_rerror(
+            APLOG_MARK, APLOG_ERR, rv, r,
+            SCIMLOG(1805) "SCIMAuditLog %s: cannot write that %s did %s for connection "
+                          "%s of tenant %s",
+            audit->name, r->user, op, connection, tenant);
+    }
 }
 
 void mod_scim_audit(request_rec *r, const scim_state *state, const scim_reply *reply,

@@ -23,7 +23,7 @@ static int is_other(void *rec, const char *name, const char *value)
            ap_cstr_casecmp(name, "X-Real-IP") && ap_cstr_casecmp(name, "Via");
 }
 
-static bool is_loopback(const apr_sockaddr_t *peer)
+bool mod_scim_is_loopback(const apr_sockaddr_t *peer)
 {
 #if APR_HAVE_IPV6
     if (peer->family == AF_INET6) {
@@ -42,20 +42,21 @@ static bool is_loopback(const apr_sockaddr_t *peer)
  * header away that it believed. */
 static bool from_this_machine(const request_rec *r)
 {
-    return is_loopback(r->connection->client_addr) && is_loopback(r->useragent_addr) &&
+    return mod_scim_is_loopback(r->connection->client_addr) &&
+           mod_scim_is_loopback(r->useragent_addr) &&
            apr_table_do(is_other, NULL, r->headers_in, NULL);
 }
 
-static bool transport_allowed(request_rec *r, const scim_state *state)
+bool mod_scim_transport_allowed(request_rec *r, const scim_dir_config *conf)
 {
     const char *err = NULL;
     int rc;
 
-    switch (state->conf.require_tls) {
+    switch (conf->require_tls) {
     case SCIM_TLS_OFF:
         return true;
     case SCIM_TLS_EXPR:
-        rc = ap_expr_exec(r, state->conf.require_tls_expr, &err);
+        rc = ap_expr_exec(r, conf->require_tls_expr, &err);
         if (rc < 0) {
             ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, SCIMLOG(1101) "SCIMRequireTLS: %s", err);
         }
@@ -76,9 +77,13 @@ int mod_scim_check_transport(request_rec *r)
         /* <If> sections were not read yet when the URL was. */
         state->conf = mod_scim_endpoint(r);
     }
-    if (!state || transport_allowed(r, state)) {
+    if (!state) {
+        return mod_scim_is_connections(r) ? mod_scim_connections_transport(r) : DECLINED;
+    }
+    if (mod_scim_transport_allowed(r, &state->conf)) {
         return DECLINED;
     }
+    state->refused = SCIM_TALLY_PLAIN;
     return mod_scim_refuse(r, scim_error_make(r->pool, SCIM_E_FORBIDDEN,
                                               "SCIM is spoken over HTTPS only: use an https:// "
                                               "Tenant URL (behind a proxy that ends TLS, its "
@@ -115,8 +120,10 @@ const char *mod_scim_challenge(request_rec *r, const char *error)
                        error ? ", error=\"" : "", error ? error : "", error ? "\"" : "", NULL);
 }
 
-static int unauthorized(request_rec *r, const char *error, const char *detail)
+static int unauthorized(request_rec *r, scim_tally_reason reason, const char *error,
+                        const char *detail)
 {
+    mod_scim_state(r)->refused = reason;
     apr_table_setn(r->err_headers_out, "WWW-Authenticate", mod_scim_challenge(r, error));
     return mod_scim_refuse(r, scim_error_make(r->pool, SCIM_E_UNAUTHORIZED, "%s", detail));
 }
@@ -167,7 +174,7 @@ static const char *tenant_of(request_rec *r, ap_expr_info_t *expr, const char *t
 
 /* The tenant that the configuration names; NULL: none. "" where the expression
  * fails, which is the name of no tenant. */
-static const char *pinned_tenant(request_rec *r)
+const char *mod_scim_pinned_tenant(request_rec *r)
 {
     const scim_dir_config *here = mod_scim_section(r);
     const scim_server_config *server = mod_scim_server(r->server);
@@ -180,14 +187,14 @@ static const char *pinned_tenant(request_rec *r)
 
 const char *mod_scim_tenant(request_rec *r)
 {
-    const char *name = pinned_tenant(r);
+    const char *name = mod_scim_pinned_tenant(r);
 
     return name ? name : "default";
 }
 
 static bool other_tenant(request_rec *r, const scim_identity *identity)
 {
-    const char *name = pinned_tenant(r);
+    const char *name = mod_scim_pinned_tenant(r);
 
     return name && strcmp(name, identity->tenant.name) != 0;
 }
@@ -227,8 +234,10 @@ static int accept_token(request_rec *r, scim_state *state, const token_check *ch
 
 static int unknown_token(request_rec *r, const char *token)
 {
-    return unauthorized(r, "invalid_token",
-                        scim_token_well_formed(token)
+    bool whole = scim_token_well_formed(token);
+
+    return unauthorized(r, whole ? SCIM_TALLY_UNKNOWN : SCIM_TALLY_MALFORMED, "invalid_token",
+                        whole
                             ? "The bearer token is not known here: check the Secret Token; it "
                               "may have been replaced or revoked"
                             : "This is no whole token: copy the Secret Token again, all of it "
@@ -244,7 +253,7 @@ static int no_token(request_rec *r, scim_state *state)
 
     return rc != DECLINED
                ? rc
-               : unauthorized(r, NULL,
+               : unauthorized(r, SCIM_TALLY_NO_TOKEN, NULL,
                               "This endpoint asks for a bearer token: send the Secret Token as "
                               "\"Authorization: Bearer ...\"");
 }
@@ -283,7 +292,7 @@ int mod_scim_check_authn(request_rec *r)
     case SCIM_TOKEN_EXPIRED:
         apr_table_setn(r->notes, "scim-tenant", check.identity->tenant.name);
         apr_table_setn(r->notes, "scim-connection", check.identity->connection);
-        return unauthorized(r, "invalid_token",
+        return unauthorized(r, SCIM_TALLY_EXPIRED, "invalid_token",
                             "The bearer token has expired: have a new one made and put it in "
                             "place of the Secret Token");
     default:
@@ -298,13 +307,13 @@ int mod_scim_nobody_asks(request_rec *r)
     scim_state *state = mod_scim_state(r);
 
     if (!state) {
-        return DECLINED;
+        return mod_scim_is_connections(r) ? mod_scim_connections_nobody(r) : DECLINED;
     }
     if (state->conf.connection && !mod_scim_asks_otherwise(r)) {
         int rc = mod_scim_map_request(r, state);
 
         return rc != DECLINED ? rc
-                              : unauthorized(r, NULL,
+                              : unauthorized(r, SCIM_TALLY_OTHER, NULL,
                                              "Nobody is mapped to a connection here: this "
                                              "endpoint knows its clients by a certificate, or "
                                              "by what else its SCIMConnection names");

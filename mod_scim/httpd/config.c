@@ -40,6 +40,7 @@ void *mod_scim_create_server(apr_pool_t *pool, server_rec *s)
     conf->documents = apr_array_make(pool, 2, sizeof(scim_document));
     conf->endpoints = apr_array_make(pool, 2, sizeof(scim_endpoint));
     conf->consumers = apr_array_make(pool, 2, sizeof(scim_line));
+    conf->tenants = apr_array_make(pool, 2, sizeof(scim_line));
     return conf;
 }
 
@@ -54,6 +55,7 @@ void *mod_scim_merge_server(apr_pool_t *pool, void *basev, void *addv)
     conf->documents = apr_array_append(pool, base->documents, add->documents);
     conf->endpoints = apr_array_append(pool, base->endpoints, add->endpoints);
     conf->consumers = apr_array_append(pool, base->consumers, add->consumers);
+    conf->tenants = apr_array_append(pool, base->tenants, add->tenants);
     return conf;
 }
 
@@ -188,7 +190,7 @@ static const char *set_flag(cmd_parms *cmd, const char *arg, int *out)
 /* Of the words, ended by NULL, the first is 0, the second 1 and so on. */
 static const char *set_word(cmd_parms *cmd, const char *arg, const char *const *words, int *out)
 {
-    const char *list = words[0];
+    const char *list = words[0], *nearest;
     int i;
 
     for (i = 0; words[i]; i++) {
@@ -201,7 +203,11 @@ static const char *set_word(cmd_parms *cmd, const char *arg, const char *const *
                 apr_pstrcat(cmd->temp_pool, list, words[i + 1] ? ", " : " or ", words[i], NULL);
         }
     }
-    return wrong(cmd, arg, list);
+    nearest = scim_text_nearest(arg, words, i);
+    return wrong(cmd, arg,
+                 nearest
+                     ? apr_pstrcat(cmd->temp_pool, list, "; did you mean ", nearest, "?", NULL)
+                     : list);
 }
 
 /* "100/s": so many in each of the units that are given, ended by NULL. */
@@ -443,8 +449,10 @@ static const char *add_role(cmd_parms *cmd, const char *role, const char *arg)
     }
     other = same_pattern(policy->roles, &pattern);
     if (other) {
-        return apr_psprintf(cmd->pool, "%s: \"%s\" gives the role %s already", cmd->cmd->name,
-                            arg, other->role);
+        return apr_psprintf(cmd->pool,
+                            "%s: \"%s\" gives the role %s already: let one pattern give one "
+                            "role",
+                            cmd->cmd->name, arg, other->role);
     }
     if (policy->roles->nelts == ROLE_PATTERNS_MAX) {
         return apr_psprintf(cmd->pool, "%s: more than %d patterns", cmd->cmd->name,
@@ -542,6 +550,9 @@ static const char *cmd_tenant_policy(cmd_parms *cmd, void *dir, const char *arg)
     }
     policy = apr_array_push(conf->tenant_policies);
     policy->name = name;
+    policy->file = cmd->directive->filename;
+    policy->line = cmd->directive->line_num;
+    policy->server = cmd->server;
     unset_policy(&policy->policy);
     conf->section = &policy->policy;
     err = ap_walk_config(cmd->directive->first_child, cmd, cmd->context);
@@ -611,6 +622,7 @@ static const char *cmd_engine(cmd_parms *cmd, void *dir, const char *arg)
     endpoint = apr_array_push(server->endpoints);
     endpoint->file = cmd->directive->filename;
     endpoint->line = cmd->directive->line_num;
+    endpoint->section = cmd->directive->parent;
     endpoint->conf = conf;
     endpoint->base = NULL;
     endpoint->pattern = NULL;
@@ -655,6 +667,16 @@ static const char *cmd_base_url(cmd_parms *cmd, void *dir, const char *arg)
     return NULL;
 }
 
+static void note_line(apr_array_header_t *lines, const cmd_parms *cmd, const char *what)
+{
+    scim_line *line = apr_array_push(lines);
+
+    line->what = what;
+    line->file = cmd->directive->filename;
+    line->line = cmd->directive->line_num;
+    line->at = cmd->directive;
+}
+
 static const char *cmd_tenant(cmd_parms *cmd, void *dir, const char *arg)
 {
     scim_server_config *server = mod_scim_server(cmd->server);
@@ -665,6 +687,7 @@ static const char *cmd_tenant(cmd_parms *cmd, void *dir, const char *arg)
                      "the name of a tenant (1 to 64 of A-Z a-z 0-9 . _ -), "
                      "nor an expression");
     }
+    note_line(server->tenants, cmd, arg);
     if (cmd->path) {
         conf->tenant_text = arg;
         return set_expr(cmd, arg, AP_EXPR_FLAG_STRING_RESULT, &conf->tenant);
@@ -733,6 +756,7 @@ static const char *cmd_require_tls(cmd_parms *cmd, void *dir, const char *arg)
 
     if (!strncmp(arg, "expr=", 5)) {
         conf->require_tls = SCIM_TLS_EXPR;
+        conf->require_tls_text = arg;
         return set_expr(cmd, arg + 5, 0, &conf->require_tls_expr);
     }
     if (set_flag(cmd, arg, &conf->require_tls)) {
@@ -750,6 +774,7 @@ static const char *cmd_connection(cmd_parms *cmd, void *dir, const char *arg,
     int word = 2;
     const char *err = scopes ? set_word(cmd, scopes, words, &word) : NULL;
 
+    conf->connection_text = arg;
     conf->connection_fixed = !ap_strchr_c(arg, '%');
     if (!err && conf->connection_fixed && !scim_tenant_name_valid(arg)) {
         return wrong(cmd, arg,
@@ -809,7 +834,6 @@ static const char *cmd_user_attribute(cmd_parms *cmd, void *dir, const char *arg
 void mod_scim_add_consumer(cmd_parms *cmd, const char *what)
 {
     scim_server_config *conf = mod_scim_server(cmd->server);
-    scim_line *line;
 
     if (cmd->pool == cmd->temp_pool) {
         return; /* as httpd itself tells an .htaccess from the configuration */
@@ -819,10 +843,7 @@ void mod_scim_add_consumer(cmd_parms *cmd, const char *what)
         conf = mod_scim_create_server(cmd->pool, cmd->server);
         ap_set_module_config(cmd->server->module_config, &scim_module, conf);
     }
-    line = apr_array_push(conf->consumers);
-    line->what = what;
-    line->file = cmd->directive->filename;
-    line->line = cmd->directive->line_num;
+    note_line(conf->consumers, cmd, what);
 }
 
 static const char *cmd_export(cmd_parms *cmd, void *dir, const char *arg)
@@ -851,13 +872,35 @@ static const char *cmd_audit_log(cmd_parms *cmd, void *dir, const char *arg)
 typedef const char *(*take1)(cmd_parms *cmd, void *dir, const char *arg);
 typedef const char *(*take12)(cmd_parms *cmd, void *dir, const char *arg, const char *more);
 
+/* No URL of an endpoint is mapped to a file or proxied, so what stands in a section of
+ * files would never hold. */
+static const ap_directive_t *section_of_files(const ap_directive_t *line)
+{
+    static const char *const names[] = {"<Directory",  "<DirectoryMatch", "<Files",
+                                        "<FilesMatch", "<Proxy",          "<ProxyMatch"};
+    apr_size_t i;
+
+    while ((line = line->parent)) {
+        for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+            if (!ap_cstr_casecmp(line->directive, names[i])) {
+                return line;
+            }
+        }
+    }
+    return NULL;
+}
+
 static const char *check_section_of_endpoint(cmd_parms *cmd)
 {
-    return cmd->path ? NULL
-                     : apr_pstrcat(cmd->pool, cmd->cmd->name,
-                                   " is not allowed outside of sections: it belongs in the "
-                                   "<Location> or <LocationMatch> of an endpoint",
-                                   NULL);
+    const ap_directive_t *files = section_of_files(cmd->directive);
+
+    if (cmd->path && !files) {
+        return ap_check_cmd_context(cmd, NOT_IN_LIMIT);
+    }
+    return apr_pstrcat(
+        cmd->pool, cmd->cmd->name, " is not allowed ", files ? "in " : "outside of sections",
+        files ? files->directive : "", files ? ">" : "",
+        ": it belongs in the <Location> or <LocationMatch> of an endpoint", NULL);
 }
 
 static const char *of_endpoint(cmd_parms *cmd, void *dir, const char *arg)
@@ -905,8 +948,9 @@ const command_rec mod_scim_commands[] = {
     AP_INIT_TAKE1("SCIMOnGroupDelete", cmd_on_group_delete, NULL, RSRC_CONF,
                   "members of a deleted group that gave a role: keep, deactivate or delete "
                   "(keep)"),
-    AP_INIT_TAKE1("SCIMDeleteLimit", cmd_delete_limit, NULL, RSRC_CONF,
-                  "how many users may be deleted or deactivated in an hour: 500/h, or Off"),
+    AP_INIT_TAKE1(
+        "SCIMDeleteLimit", cmd_delete_limit, NULL, RSRC_CONF,
+        "how many users may be deleted or deactivated in an hour: 500/h, or Off (Off)"),
     AP_INIT_TAKE1("SCIMPasswordSync", cmd_password_sync, NULL, RSRC_CONF,
                   "On: passwords are kept, hashed, for AuthBasicProvider scim (Off)"),
     AP_INIT_TAKE1("SCIMAuditLog", cmd_audit_log, NULL, RSRC_CONF,
@@ -919,12 +963,16 @@ const command_rec mod_scim_commands[] = {
                   "the base path of an endpoint in a LocationMatch, an expression"),
     AP_INIT_TAKE1("SCIMBaseURL", of_endpoint, &(take1){cmd_base_url}, BOTH,
                   "the endpoint's URL as clients see it, where a proxy stands in front"),
-    AP_INIT_TAKE1("SCIMTenant", cmd_tenant, NULL, BOTH,
-                  "the one tenant whose tokens are accepted; a name or an expression"),
-    AP_INIT_TAKE1("SCIMProfile", of_endpoint, &(take1){cmd_profile}, BOTH,
-                  "interop or rfc: whether deviations of identity providers are tolerated"),
-    AP_INIT_TAKE1("SCIMGroupPatchReturn", of_endpoint, &(take1){cmd_group_patch_return}, BOTH,
-                  "what PATCH of a group answers: minimal (204) or representation (200)"),
+    AP_INIT_TAKE1(
+        "SCIMTenant", cmd_tenant, NULL, BOTH,
+        "the one tenant whose tokens are accepted, or whose users come in; a name or an "
+        "expression"),
+    AP_INIT_TAKE1(
+        "SCIMProfile", of_endpoint, &(take1){cmd_profile}, BOTH,
+        "interop or rfc: whether deviations of identity providers are tolerated (interop)"),
+    AP_INIT_TAKE1(
+        "SCIMGroupPatchReturn", of_endpoint, &(take1){cmd_group_patch_return}, BOTH,
+        "what PATCH of a group answers: minimal, 204, or representation, 200 (minimal)"),
     AP_INIT_TAKE1("SCIMDefaultPageSize", of_endpoint, &(take1){cmd_default_page}, BOTH,
                   "resources in a list whose client named no count (100)"),
     AP_INIT_TAKE1("SCIMMaxPageSize", of_endpoint, &(take1){cmd_max_page}, BOTH,
@@ -934,16 +982,16 @@ const command_rec mod_scim_commands[] = {
     AP_INIT_TAKE1("SCIMCursorTimeout", of_endpoint, &(take1){cmd_cursor_timeout}, BOTH,
                   "how long a cursor of a paged list can be used (1h)"),
     AP_INIT_TAKE12("SCIMBulk", of_endpoint12, &(take12){cmd_bulk}, BOTH,
-                   "most operations, and bytes, of a bulk job (500 4m), or Off"),
+                   "most operations, and bytes, of a bulk job, or Off (500 4m)"),
     AP_INIT_TAKE1("SCIMRequireIfMatch", of_endpoint, &(take1){cmd_require_if_match}, BOTH,
                   "On: a change without If-Match is answered 428 (Off)"),
     AP_INIT_TAKE1("SCIMRequireTLS", of_endpoint, &(take1){cmd_require_tls}, BOTH,
                   "On, Off or expr=...: plain HTTP is refused but from this machine (On)"),
     AP_INIT_TAKE12("SCIMConnection", of_endpoint12, &(take12){cmd_connection}, BOTH,
                    "the connection, an expression, of whom httpd authenticated by other means "
-                   "than a token; and read, write or read,write"),
+                   "than a token; and read, write or read,write (read,write)"),
     AP_INIT_TAKE12("SCIMRateLimit", of_endpoint12, &(take12){cmd_rate_limit}, BOTH,
-                   "requests of one token in a time, 100/s burst=200, or Off"),
+                   "requests of one token in a time, 100/s burst=200, or Off (Off)"),
     AP_INIT_TAKE1("SCIMUserAttribute", cmd_user_attribute, NULL, BOTH,
                   "what REMOTE_USER is: userName, externalId, emails.value or id (userName)"),
     AP_INIT_TAKE1(

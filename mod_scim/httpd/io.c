@@ -139,6 +139,8 @@ static int send_reply(request_rec *r, scim_state *state, const scim_reply *reply
     apr_status_t rv = APR_SUCCESS;
 
     state->answered = true;
+    state->took = apr_time_now() - state->began;
+    state->subject = reply->subject;
     note_reply(r, reply);
     log_cause(r, state, reply->error);
     r->status = reply->status;
@@ -239,12 +241,17 @@ static int body_too_large(request_rec *r, const scim_state *state, apr_int64_t l
                                              : "SCIMMaxBody, LimitRequestBody"));
 }
 
-static apr_int64_t body_limit(request_rec *r, const scim_state *state)
+/* LimitRequestBody holds, too. */
+static apr_int64_t within_httpd(const request_rec *r, apr_int64_t limit)
 {
     apr_off_t httpd_limit = ap_get_limit_req_body(r);
-    apr_int64_t limit = is_bulk(state) ? state->conf.bulk_bytes : state->conf.max_body;
 
     return httpd_limit > 0 && httpd_limit < limit ? httpd_limit : limit;
+}
+
+static apr_int64_t body_limit(const request_rec *r, const scim_state *state)
+{
+    return within_httpd(r, is_bulk(state) ? state->conf.bulk_bytes : state->conf.max_body);
 }
 
 /* A buffer in the request's pool, as large as the client says that its body is, within
@@ -392,7 +399,8 @@ static void fill_call(scim_call *call, request_rec *r, scim_state *state, scim_w
                              : state->conf.max_page;
     wire->cursor_timeout = state->conf.cursor_timeout;
     wire->bulk_operations = state->conf.bulk_operations;
-    wire->bulk_bytes = state->conf.bulk_bytes;
+    /* What clients are told that they may send is what they may. */
+    wire->bulk_bytes = within_httpd(r, state->conf.bulk_bytes);
     wire->require_if_match = state->conf.require_if_match;
     call->target = state->target;
     call->method = state->method;
@@ -501,6 +509,7 @@ int mod_scim_handler(request_rec *r)
                       SCIMLOG(1203) "no SCIM identity: the endpoint's Location needs "
                                     "\"AuthType Bearer\" and \"Require valid-user\"");
     }
+    state->began = apr_time_now();
     scim_service_answer(&reply, &call, r->pool);
     log_warning(r, &reply);
     if (call.body) {

@@ -10,7 +10,6 @@
 #include "mod_scim.h"
 
 #include <errno.h>
-#include <grp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -29,251 +28,13 @@
 
 APLOG_USE_MODULE(scim);
 
-/* Of the built-in schemas and the organisation's; the same for all servers. */
-static const scim_error *build_registry(const scim_registry **out,
-                                        const scim_server_config *conf, apr_pool_t *pool)
+const scim_error *mod_scim_registry(const scim_registry **out, const scim_server_config *conf,
+                                    apr_pool_t *pool)
 {
     const apr_array_header_t *documents = conf->documents;
 
     return scim_registry_build(out, (const scim_document *)documents->elts, documents->nelts,
                                pool);
-}
-
-/* A fault in a file is told at configtest, and by nobody later. */
-static int check_documents(server_rec *s, apr_pool_t *ptemp)
-{
-    const scim_server_config *conf = mod_scim_server(s);
-    const scim_registry *registry;
-    const scim_error *err =
-        conf->documents->nelts ? build_registry(&registry, conf, ptemp) : NULL;
-
-    if (err) {
-        ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s, SCIMLOG(1305) "%s", err->detail);
-        return HTTP_INTERNAL_SERVER_ERROR;
-    }
-    return OK;
-}
-
-static int check_endpoint(server_rec *s, const scim_endpoint *endpoint)
-{
-    if (endpoint->pattern && !endpoint->conf->base_path) {
-        ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s,
-                     SCIMLOG(1307) "SCIMEngine On at line %d of %s is in a <LocationMatch>, "
-                                   "which has no path of its own: add SCIMBasePath",
-                     endpoint->line, endpoint->file);
-        return HTTP_INTERNAL_SERVER_ERROR;
-    }
-    if (!mod_scim_server(s)->store_url) {
-        ap_log_error(
-            APLOG_MARK, APLOG_EMERG, 0, s,
-            SCIMLOG(1301) "SCIMEngine On at line %d of %s needs a store: add "
-                          "\"SCIMStore lmdb:/var/lib/apache2/scim\" outside of any section",
-            endpoint->line, endpoint->file);
-        return HTTP_INTERNAL_SERVER_ERROR;
-    }
-    return OK;
-}
-
-static int check_endpoints(server_rec *s)
-{
-    const apr_array_header_t *endpoints = mod_scim_server(s)->endpoints;
-    int i, rc = OK;
-
-    for (i = 0; i < endpoints->nelts && rc == OK; i++) {
-        const scim_endpoint *endpoint = &APR_ARRAY_IDX(endpoints, i, scim_endpoint);
-
-        if (endpoint->conf->engine == 1) {
-            rc = check_endpoint(s, endpoint);
-        }
-    }
-    return rc;
-}
-
-/* That every request would be answered 500 is told now. */
-static int check_consumers(server_rec *s)
-{
-    const scim_server_config *conf = mod_scim_server(s);
-    const scim_line *line;
-
-    if (conf->store_url || !conf->consumers->nelts) {
-        return OK;
-    }
-    line = &APR_ARRAY_IDX(conf->consumers, 0, scim_line);
-    ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s,
-                 SCIMLOG(1309) "%s at line %d of %s needs a store: add \"SCIMStore "
-                               "lmdb:/var/lib/apache2/scim\" outside of any section",
-                 line->what, line->line, line->file);
-    return HTTP_INTERNAL_SERVER_ERROR;
-}
-
-/* What a server says of the policies of tenants */
-
-#define PICK(type, name, unset, otherwise)                               \
-    conf.name = section->name != (unset) ? section->name : server->name; \
-    if (conf.name == (unset)) {                                          \
-        conf.name = otherwise;                                           \
-    }
-
-/* A section says what differs from the server's. */
-static scim_policy policy_from(const scim_policy_config *section,
-                               const scim_policy_config *server)
-{
-    scim_policy_config conf;
-
-    SCIM_POLICY_CONFIG(PICK)
-    return (scim_policy){
-        .unique_group_names = conf.unique_group_names == 1,
-        .dangling_references = conf.dangling_references == 1,
-        .password_sync = conf.password_sync == 1,
-        .custom_groups = (scim_custom_groups)conf.custom_groups,
-        .on_group_delete = (scim_on_group_delete)conf.on_group_delete,
-        .delete_limit = (apr_uint32_t)conf.delete_limit,
-        .roles = conf.roles ? (const scim_role_pattern *)conf.roles->elts : NULL,
-        .roles_count = conf.roles ? conf.roles->nelts : 0,
-    };
-}
-
-static const scim_policy_config *section_of(const scim_server_config *conf, const char *name)
-{
-    int i;
-
-    for (i = conf->tenant_policies->nelts - 1; i >= 0; i--) {
-        const scim_tenant_policy *policy =
-            &APR_ARRAY_IDX(conf->tenant_policies, i, scim_tenant_policy);
-
-        if (!strcmp(policy->name, name)) {
-            return &policy->policy;
-        }
-    }
-    return &conf->policy;
-}
-
-/* name: NULL for tenants to come. */
-static scim_policy wanted_policy(const char *name, void *baton, apr_pool_t *pool)
-{
-    const scim_server_config *conf = baton;
-
-    return policy_from(name ? section_of(conf, name) : &conf->policy, &conf->policy);
-}
-
-/* What a process opens a store with: once, for all servers that share it. */
-static const char *const settings[] = {"SCIMStoreSize", "SCIMWriteTimeout", "SCIMScanLimit",
-                                       "SCIMReadOnly"};
-#define SETTINGS (sizeof(settings) / sizeof(settings[0]))
-
-static void settings_of(const char *out[SETTINGS], const server_rec *s, apr_pool_t *pool)
-{
-    scim_server_config conf = mod_scim_resolved(s);
-
-    out[0] =
-        conf.store_size ? apr_psprintf(pool, "%" APR_INT64_T_FMT, conf.store_size) : "not set";
-    out[1] = apr_psprintf(pool, "%" APR_TIME_T_FMT "ms", apr_time_as_msec(conf.write_timeout));
-    out[2] = apr_psprintf(pool, "%" APR_INT64_T_FMT, conf.scan_limit);
-    out[3] = conf.read_only ? "On" : "Off";
-}
-
-static const char *name_of(const server_rec *s, apr_pool_t *pool)
-{
-    return s->is_virtual ? apr_psprintf(pool, "in the virtual host at line %u of %s",
-                                        s->defn_line_number, s->defn_name)
-                         : "at server level";
-}
-
-static int check_shared(server_rec *s, const server_rec *other, apr_pool_t *ptemp)
-{
-    const char *ours[SETTINGS], *theirs[SETTINGS];
-    apr_size_t i;
-
-    settings_of(ours, s, ptemp);
-    settings_of(theirs, other, ptemp);
-    for (i = 0; i < SETTINGS; i++) {
-        if (strcmp(ours[i], theirs[i])) {
-            ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s,
-                         SCIMLOG(1306) "%s is %s %s but %s %s, and both use the store %s: set "
-                                       "it once, at server level",
-                         settings[i], theirs[i], name_of(other, ptemp), ours[i],
-                         name_of(s, ptemp), mod_scim_server(s)->store_url);
-            return HTTP_INTERNAL_SERVER_ERROR;
-        }
-    }
-    return OK;
-}
-
-static bool same_policy(const char *name, const server_rec *s, const server_rec *other,
-                        apr_pool_t *scratch_pool)
-{
-    scim_policy ours = wanted_policy(name, mod_scim_server(s), scratch_pool);
-    scim_policy theirs = wanted_policy(name, mod_scim_server(other), scratch_pool);
-
-    return scim_policy_equal(&ours, &theirs, scratch_pool);
-}
-
-/* A policy is the tenant's, and the store has room for one of it: another
- * would be in the configuration and nowhere else. */
-static int check_policy(const char *name, server_rec *s, const server_rec *other,
-                        apr_pool_t *scratch_pool)
-{
-    if (same_policy(name, s, other, scratch_pool)) {
-        return OK;
-    }
-    ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s,
-                 SCIMLOG(1310) "what SCIMRole and the other directives of a policy say%s%s %s "
-                               "is not what they say %s, and both use the store %s: set it "
-                               "once, at server level",
-                 name ? " of tenant " : "", name ? name : "", name_of(s, scratch_pool),
-                 name_of(other, scratch_pool), mod_scim_server(s)->store_url);
-    return HTTP_INTERNAL_SERVER_ERROR;
-}
-
-static int check_policies(server_rec *s, const server_rec *other, apr_pool_t *ptemp)
-{
-    const apr_array_header_t *sections = apr_array_append(
-        ptemp, mod_scim_server(s)->tenant_policies, mod_scim_server(other)->tenant_policies);
-    apr_pool_t *scratch;
-    int i, rc;
-
-    apr_pool_create(&scratch, ptemp);
-    rc = check_policy(NULL, s, other, scratch);
-    for (i = 0; i < sections->nelts && rc == OK; i++) {
-        apr_pool_clear(scratch);
-        rc = check_policy(APR_ARRAY_IDX(sections, i, scim_tenant_policy).name, s, other,
-                          scratch);
-    }
-    apr_pool_destroy(scratch);
-    return rc;
-}
-
-static int check_store(server_rec *s, apr_hash_t *first, apr_pool_t *ptemp)
-{
-    const char *url = mod_scim_server(s)->store_url;
-    const server_rec *other = url ? apr_hash_get(first, url, APR_HASH_KEY_STRING) : NULL;
-
-    if (other) {
-        int rc = check_shared(s, other, ptemp);
-
-        return rc == OK ? check_policies(s, other, ptemp) : rc;
-    }
-    if (url) {
-        apr_hash_set(first, url, APR_HASH_KEY_STRING, s);
-    }
-    return OK;
-}
-
-int mod_scim_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
-{
-    apr_hash_t *stores = apr_hash_make(ptemp);
-    int rc = check_documents(s, ptemp);
-
-    for (; s && rc == OK; s = s->next) {
-        rc = check_endpoints(s);
-        if (rc == OK) {
-            rc = check_consumers(s);
-        }
-        if (rc == OK) {
-            rc = check_store(s, stores, ptemp);
-        }
-    }
-    return rc;
 }
 
 /* Of the threads of a child, so many may wait to write: readers go on. */
@@ -361,7 +122,7 @@ static const scim_error *write_policies(const char **told, scim_store *store,
     apr_array_header_t *changed;
     listing all = {NULL};
 
-    SCIM_ERR(scim_tenant_set_policies(&changed, store, wanted_policy, conf, pool));
+    SCIM_ERR(scim_tenant_set_policies(&changed, store, mod_scim_policy, conf, pool));
     SCIM_ERR(scim_store_view(store, list_tenants, &all, pool));
     *told = apr_pstrcat(pool, unused_policies(conf, all.tenants, pool),
                         changed_policies(changed, pool), NULL);
@@ -384,7 +145,7 @@ static const scim_error *prepare_store(const char **told, const server_rec *s,
     const scim_error *err;
     scim_store *store;
 
-    SCIM_ERR(build_registry(&conf.registry, &conf, pool));
+    SCIM_ERR(mod_scim_registry(&conf.registry, &conf, pool));
     options = options_of(&conf, !conf.read_only);
     SCIM_ERR(scim_store_open(&store, conf.store_url, &options, pool));
     err = conf.read_only ? NULL : write_policies(told, store, &conf, pool);
@@ -395,53 +156,18 @@ static const scim_error *prepare_store(const char **told, const server_rec *s,
     return err;
 }
 
-/* Becomes the user that the children will be, for good. */
-static const char *drop_privileges(apr_pool_t *pool)
+typedef struct preparation {
+    const server_rec *s;
+    const scim_server_config *conf;
+} preparation;
+
+/* In its process: why it fails, or in *told what is to be told of policies. */
+static const char *prepare_as_user(const char **told, void *baton, apr_pool_t *pool)
 {
-    if (geteuid() != 0) {
-        return NULL;
-    }
-    if (initgroups(ap_unixd_config.user_name, ap_unixd_config.group_id) ||
-        setgid(ap_unixd_config.group_id) || setuid(ap_unixd_config.user_id)) {
-        return apr_psprintf(pool, "cannot become user %s: %s", ap_unixd_config.user_name,
-                            strerror(errno));
-    }
-    return NULL;
-}
+    const preparation *p = baton;
+    const scim_error *err = prepare_store(told, p->s, *p->conf, pool);
 
-/* The process says on its pipe why it fails, or else what is to be told of
- * policies. */
-static void prepare_and_exit(const server_rec *s, const scim_server_config *conf, int out,
-                             apr_pool_t *pool)
-{
-    const char *why = drop_privileges(pool), *told = "", *text;
-
-    if (!why) {
-        const scim_error *err = prepare_store(&told, s, *conf, pool);
-
-        if (err) {
-            why = err->cause ? err->cause : err->detail;
-        }
-    }
-    text = why ? why : told;
-    if (write(out, text, strlen(text)) < 0) {
-        _exit(2);
-    }
-    _exit(why ? 1 : 0);
-}
-
-static const char *read_all(int in, apr_pool_t *pool)
-{
-    const char *text = "";
-    char part[2048];
-    ssize_t got;
-
-    while ((got = read(in, part, sizeof(part))) > 0 || (got < 0 && errno == EINTR)) {
-        if (got > 0) {
-            text = apr_pstrcat(pool, text, apr_pstrmemdup(pool, part, (apr_size_t)got), NULL);
-        }
-    }
-    return text;
+    return !err ? NULL : err->cause ? err->cause : err->detail;
 }
 
 /* A store that would kill every child that opens it is left alone: they have
@@ -498,35 +224,19 @@ static const char *why_ended(int status, const char *said, apr_pool_t *pool)
 static const char *prepare_in_process(server_rec *s, const scim_server_config *conf,
                                       apr_pool_t *pool)
 {
-    int pipe_ends[2], status = 0;
-    const char *said;
-    pid_t pid;
+    preparation p = {s, conf};
+    const char *told, *why;
+    int status;
 
-    if (pipe(pipe_ends)) {
-        return apr_pstrcat(pool, "pipe: ", strerror(errno), NULL);
-    }
-    pid = fork();
-    if (pid == 0) {
-        close(pipe_ends[0]);
-        prepare_and_exit(s, conf, pipe_ends[1], pool);
-    }
-    close(pipe_ends[1]);
-    if (pid < 0) {
-        close(pipe_ends[0]);
-        return apr_pstrcat(pool, "fork: ", strerror(errno), NULL);
-    }
-    said = read_all(pipe_ends[0], pool);
-    close(pipe_ends[0]);
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
-    }
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
-        tell(s, conf->store_url, said, pool);
+    why = mod_scim_in_process(&told, &status, prepare_as_user, &p, 0, pool);
+    if (!why) {
+        tell(s, conf->store_url, told, pool);
         return NULL;
     }
     if (WIFSIGNALED(status)) {
         mark_deadly(s, conf->store_url);
     }
-    return why_ended(status, said, pool);
+    return why_ended(status, why, pool);
 }
 
 /* Root makes the store's own directory, nothing in it. */
@@ -635,7 +345,7 @@ void mod_scim_child_init(apr_pool_t *pchild, server_rec *s)
 
     /* Before there are threads; keys are hashed by a seed that no client knows. */
     json_object_seed(0);
-    err = build_registry(&registry, mod_scim_server(s), pchild);
+    err = mod_scim_registry(&registry, mod_scim_server(s), pchild);
     if (err) {
         ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s,
                      SCIMLOG(1304) "schemas and resource types: %s", err->detail);

@@ -40,7 +40,7 @@ static apr_status_t make_table(retained *out, apr_pool_t *process)
     return rv;
 }
 
-static bool has_endpoints(const server_rec *s)
+bool mod_scim_has_endpoints(const server_rec *s)
 {
     for (; s; s = s->next) {
         if (mod_scim_server(s)->endpoints->nelts) {
@@ -57,7 +57,8 @@ int mod_scim_make_rates(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, 
 
     rates = NULL;
     /* Of the two readings at start the first is for its faults. */
-    if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG || !has_endpoints(s)) {
+    if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG ||
+        !mod_scim_has_endpoints(s)) {
         return OK;
     }
     if (!found) {
@@ -141,7 +142,12 @@ const scim_error *mod_scim_count(request_rec *r, scim_state *state, const char *
 
 bool mod_scim_seldom(const char *what)
 {
-    const scim_rate rate = {apr_time_from_sec(60), 1};
+    return mod_scim_once(what, apr_time_from_sec(60));
+}
+
+bool mod_scim_once(const char *what, apr_interval_time_t within)
+{
+    const scim_rate rate = {within, 1};
 
     return !rates || !scim_rate_take(rates->table, key_of(what, &rate), &rate, apr_time_now());
 }

@@ -7,6 +7,9 @@
 #include <http_protocol.h>
 #include <http_request.h>
 
+#include "form.h"
+#include "status.h"
+
 static void register_hooks(apr_pool_t *pool)
 {
     /* Whatever maps URLs to files comes after us: an endpoint has none. */
@@ -23,7 +26,11 @@ static void register_hooks(apr_pool_t *pool)
     ap_hook_open_logs(mod_scim_open_logs, NULL, NULL, APR_HOOK_MIDDLE);
     /* Makes the store, as the user that the children will be. */
     ap_hook_post_config(mod_scim_post_config, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_test_config(mod_scim_dump, NULL, NULL, APR_HOOK_MIDDLE);
+    /* After the store is there. */
+    ap_hook_post_config(mod_scim_warn_at_start, NULL, NULL, APR_HOOK_LAST);
     ap_hook_post_config(mod_scim_make_rates, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_post_config(mod_scim_make_form_key, NULL, NULL, APR_HOOK_MIDDLE);
     /* LMDB must be opened after the fork. */
     ap_hook_child_init(mod_scim_child_init, NULL, NULL, APR_HOOK_MIDDLE);
 
@@ -54,9 +61,12 @@ static void register_hooks(apr_pool_t *pool)
     mod_scim_register_public();
 
     ap_hook_handler(mod_scim_handler, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_handler(mod_scim_connections_handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_insert_error_filter(mod_scim_insert_error_filter, NULL, NULL, APR_HOOK_LAST);
     mod_scim_register_filter();
     mod_scim_register_wipe();
+    mod_scim_register_watch();
+    mod_scim_register_status();
 }
 
 AP_DECLARE_MODULE(scim) = {

@@ -18,6 +18,7 @@
 #include "scim/role.h"
 #include "scim/service.h"
 #include "scim/subject.h"
+#include "scim/tally.h"
 #include "scim/tenant.h"
 
 /* Before the declarations of httpd's macros: it is the one symbol that the
@@ -83,7 +84,9 @@ typedef enum scim_require_tls {
     X(int, require_if_match, SCIM_UNSET, 0)                                     \
     X(int, require_tls, SCIM_UNSET, SCIM_TLS_ON)                                \
     X(ap_expr_info_t *, require_tls_expr, NULL, NULL)                           \
+    X(const char *, require_tls_text, NULL, NULL)                               \
     X(ap_expr_info_t *, connection, NULL, NULL)                                 \
+    X(const char *, connection_text, NULL, NULL)                                \
     X(int, connection_fixed, SCIM_UNSET, 0) /* it looks at no request */        \
     X(int, connection_scopes, SCIM_UNSET, SCIM_SCOPE_READ | SCIM_SCOPE_WRITE)   \
     X(apr_interval_time_t, rate_interval, SCIM_UNSET, 0)                        \
@@ -99,6 +102,9 @@ typedef struct scim_policy_config {
 
 typedef struct scim_tenant_policy {
     const char *name;
+    const char *file;
+    int line;
+    const server_rec *server; /* that the section stands in */
     scim_policy_config policy;
 } scim_tenant_policy;
 
@@ -113,15 +119,17 @@ typedef struct scim_endpoint {
     ap_regex_t *pattern; /* its pattern then */
     const char *file;
     int line;
+    const ap_directive_t *section;
     const scim_dir_config *conf; /* of the section, which may switch it off again */
 } scim_endpoint;
 
 /* A line of the configuration, for a check that has to wait until all of it
  * is read. */
 typedef struct scim_line {
-    const char *what; /* "Require scim-group" */
+    const char *what; /* "Require scim-group"; what SCIMTenant says */
     const char *file;
     int line;
+    const ap_directive_t *at;
 } scim_line;
 
 typedef struct scim_audit scim_audit; /* an open audit log: audit.c */
@@ -134,6 +142,7 @@ typedef struct scim_server_config {
     apr_array_header_t *documents;       /* of scim_document; the main server's */
     apr_array_header_t *endpoints;       /* of scim_endpoint */
     apr_array_header_t *consumers;       /* of scim_line: what asks the store who somebody is */
+    apr_array_header_t *tenants;         /* of scim_line: each SCIMTenant */
     /* not configured: the <SCIMTenantPolicy> that is being read, whether
      * opening the store killed a process, and what a child process has from
      * child_init on, read-only then */
@@ -173,6 +182,10 @@ typedef struct scim_state {
     const scim_identity *identity; /* who asks, once auth.c knows */
     bool answered;                 /* the reply is ours, errors included */
     bool counted;                  /* by SCIMRateLimit */
+    scim_tally_reason refused;     /* why, where nobody knows who asks */
+    apr_time_t began;              /* with the answer, once the body is there; 0: never */
+    apr_interval_time_t took;      /* until the answer went out */
+    const char *subject;           /* as scim_reply has it */
 } scim_state;
 
 /* NULL where the request is to no endpoint. */
@@ -194,7 +207,10 @@ const char *mod_scim_origin(const char *scheme, const char *host, apr_port_t por
                             apr_pool_t *pool);
 
 /* auth.c */
+bool mod_scim_is_loopback(const apr_sockaddr_t *peer);
 int mod_scim_check_transport(request_rec *r);
+/* Whether the request came as SCIMRequireTLS wants it. */
+bool mod_scim_transport_allowed(request_rec *r, const scim_dir_config *conf);
 int mod_scim_access_checker_ex(request_rec *r);
 int mod_scim_force_authn(request_rec *r);
 int mod_scim_check_authn(request_rec *r);
@@ -203,6 +219,8 @@ int mod_scim_nobody_asks(request_rec *r);
 /* The tenant that SCIMTenant names where the request is; "default" where it
  * stands nowhere, "" where it fails. */
 const char *mod_scim_tenant(request_rec *r);
+/* The same; NULL where it stands nowhere. */
+const char *mod_scim_pinned_tenant(request_rec *r);
 int mod_scim_note_auth_failure(request_rec *r, const char *auth_type);
 /* The value of WWW-Authenticate; error may be NULL. */
 const char *mod_scim_challenge(request_rec *r, const char *error);
@@ -224,12 +242,15 @@ int mod_scim_map_request(request_rec *r, scim_state *state);
 const scim_error *mod_scim_map_user(request_rec *r, scim_state *state);
 
 /* limit.c */
+bool mod_scim_has_endpoints(const server_rec *s);
 /* In post_config. */
 int mod_scim_make_rates(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s);
 
 /* True once a minute for the same text, of all processes together: for lines of
  * the log that a lasting state would repeat with every request. */
 bool mod_scim_seldom(const char *what);
+/* True the first time in so long for the same text, likewise. */
+bool mod_scim_once(const char *what, apr_interval_time_t within);
 /* Counts a request of who, a token or what else tells one client from others,
  * once: NULL, or 429 where it is one too many. */
 const scim_error *mod_scim_count(request_rec *r, scim_state *state, const char *who);
@@ -298,10 +319,69 @@ void mod_scim_wipe_later(const char *text, apr_pool_t *pool);
 /* Whoever reads the body of the request has it in memory that is wiped. */
 void mod_scim_wipe_body(request_rec *r);
 
+/* page.c: pages for people. */
+
+/* A page as it is written; in r->pool. */
+typedef struct mod_scim_page mod_scim_page;
+
+/* Begins a page of HTML, with its headers: nothing of it is kept by anybody, and by its
+ * policy it has no script, nothing from elsewhere, and stands in no frame of others.  title
+ * is plain text. refresh: after so many seconds it is asked for again; 0: never. */
+mod_scim_page *mod_scim_page_begin(request_rec *r, const char *title, int refresh);
+/* Adds markup, which is the page's own. */
+void mod_scim_page_put(mod_scim_page *page, const char *markup);
+/* Adds markup by a format of which %s and the like get only what has no markup in it: numbers,
+ * words of ours. */
+void mod_scim_page_putf(mod_scim_page *page, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+/* Adds text from anywhere: escaped, for elements and for attributes in double quotes, and
+ * what steers a terminal or the direction of writing is shown as its code. */
+void mod_scim_page_text(mod_scim_page *page, const char *text);
+/* Adds a text of letters, digits and "_" that is in memory of r->pool which is wiped: it goes
+ * out from there, and is copied nowhere. */
+void mod_scim_page_secret(mod_scim_page *page, const char *text);
+/* Sends it, with the status that r->status has; returns OK. */
+int mod_scim_page_end(mod_scim_page *page);
+
+/* connections.c */
+#define SCIM_CONNECTIONS_HANDLER "scim-connections"
+/* Whether SetHandler names it where the request is. */
+bool mod_scim_is_connections(request_rec *r);
+/* For such a request, before its handler: refuses what SCIMRequireTLS does. */
+int mod_scim_connections_transport(request_rec *r);
+/* Likewise: refuses, since nobody authenticates here. */
+int mod_scim_connections_nobody(request_rec *r);
+int mod_scim_connections_handler(request_rec *r);
+
+/* endpoint.c */
+/* What the configuration comes to at an endpoint, all sections of it together but for <If>. */
+typedef struct scim_effective {
+    const scim_dir_config *set; /* what is not set is not */
+    scim_dir_config conf;       /* with the defaults */
+    const char *auth_type;      /* NULL: none */
+    bool required;              /* there is a Require that asks for anybody */
+    apr_off_t body_limit;       /* LimitRequestBody; 0: none */
+} scim_effective;
+
+scim_effective mod_scim_effective(const server_rec *s, const scim_endpoint *endpoint,
+                                  apr_pool_t *pool);
+/* Whether it has "SSLEngine on". */
+bool mod_scim_speaks_tls(const server_rec *s);
+/* Whether others than this machine may connect to it. */
+bool mod_scim_serves_others(const server_rec *s);
+
 /* served.c */
 /* The endpoints of s and the servers behind it that serve a store, as
  * scim/endpoints.h has them. */
 const char *mod_scim_endpoints(const server_rec *s, const char *store_url, apr_pool_t *pool);
+/* The Tenant URL of one, with {tenant} in it where each tenant has its own; NULL where only a
+ * request tells it. */
+const char *mod_scim_tenant_url(const server_rec *s, const scim_endpoint *endpoint,
+                                apr_pool_t *pool);
+
+/* dump.c */
+/* For "httpd -t -D DUMP_SCIM". */
+void mod_scim_dump(apr_pool_t *pconf, server_rec *s);
 
 /* audit.c */
 int mod_scim_open_logs(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s);
@@ -309,10 +389,39 @@ int mod_scim_open_logs(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
  * modules that hooked it. */
 void mod_scim_audit(request_rec *r, const scim_state *state, const scim_reply *reply,
                     apr_pool_t *scratch_pool);
+/* Tells the audit log of an administrator's act that is done: op is "token.create"; hint, the
+ * last four characters of a token, may be NULL. */
+void mod_scim_audit_act(request_rec *r, const char *op, const char *tenant,
+                        const char *connection, const char *hint);
 
-/* life.c */
+/* policy.c */
+/* What the policy of a tenant is to be, by its name; NULL for tenants to come.  baton is the
+ * scim_server_config: a scim_policy_fn. */
+scim_policy mod_scim_policy(const char *name, void *baton, apr_pool_t *pool);
+
+/* process.c */
+/* NULL, with what is to be told in *told; or why it failed. */
+typedef const char *mod_scim_task(const char **told, void *baton, apr_pool_t *pool);
+/* Runs a task as the user of the children, in a process of its own, which is killed after so
+ * many seconds; 0: it has all time.  As the task, whose result comes through a pipe; *status
+ * is as waitpid has it. */
+const char *mod_scim_in_process(const char **told, int *status, mod_scim_task *task,
+                                void *baton, unsigned int seconds, apr_pool_t *pool);
+
+/* check.c */
 int mod_scim_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
                           server_rec *s);
+
+/* warn.c */
+/* Tells of what the servers' configuration very probably does not do as it was meant. */
+void mod_scim_warn(server_rec *first, apr_pool_t *ptemp);
+int mod_scim_warn_at_start(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
+                           server_rec *s);
+
+/* life.c */
+/* Of the built-in schemas and the organisation's; the same for all servers. */
+const scim_error *mod_scim_registry(const scim_registry **out, const scim_server_config *conf,
+                                    apr_pool_t *pool);
 int mod_scim_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s);
 void mod_scim_child_init(apr_pool_t *pchild, server_rec *s);
 

@@ -9,42 +9,9 @@
 
 #include <apr_strings.h>
 #include <ap_listen.h>
-#include <util_cfgtree.h>
 
 #include "scim/endpoints.h"
 #include "scim/json.h"
-
-/* Whether a section of the configuration has "SSLEngine on": mod_ssl, which
- * knows, is asked by nobody before there is a connection. */
-static bool has_ssl_engine(const ap_directive_t *line)
-{
-    for (; line; line = line->next) {
-        if (!ap_cstr_casecmp(line->directive, "SSLEngine")) {
-            return !ap_cstr_casecmp(line->args, "on");
-        }
-    }
-    return false;
-}
-
-static bool is_section_of(const ap_directive_t *line, const server_rec *s)
-{
-    return !ap_cstr_casecmp(line->directive, "<VirtualHost") && line->filename &&
-           s->defn_name && !strcmp(line->filename, s->defn_name) &&
-           line->line_num == (int)s->defn_line_number;
-}
-
-static bool ssl_engine_on(const server_rec *s)
-{
-    const ap_directive_t *line = ap_conftree;
-
-    if (!s->is_virtual) {
-        return has_ssl_engine(line);
-    }
-    while (line && !is_section_of(line, s)) {
-        line = line->next;
-    }
-    return line && has_ssl_engine(line->first_child);
-}
 
 static apr_port_t port_of(const server_rec *s)
 {
@@ -62,8 +29,8 @@ static const char *origin_of(const server_rec *s, apr_pool_t *pool)
 {
     const char *host = s->server_hostname;
     apr_port_t port = port_of(s);
-    bool tls =
-        s->server_scheme ? !strcmp(s->server_scheme, "https") : port == 443 || ssl_engine_on(s);
+    bool tls = s->server_scheme ? !strcmp(s->server_scheme, "https")
+                                : port == 443 || mod_scim_speaks_tls(s);
 
     return host ? mod_scim_origin(tls ? "https" : "http", host,
                                   port == (tls ? 443 : 80) ? 0 : port, pool)
@@ -114,22 +81,38 @@ static bool same_text(const char *a, const char *b)
     return a && b ? !strcmp(a, b) : a == b;
 }
 
-static void add_endpoint(apr_array_header_t *out, const server_rec *s,
-                         const scim_endpoint *endpoint, apr_pool_t *pool)
+/* url is NULL where it is not to be told. */
+static served served_at(const server_rec *s, const scim_endpoint *endpoint, apr_pool_t *pool)
 {
     const char *tenant = tenant_of(s, endpoint), *origin = origin_of(s, pool);
     served one = {.tenant = tenant && is_constant(tenant) ? tenant : NULL};
-    int i;
 
     if (endpoint->conf->base_url) {
         one.url = endpoint->conf->base_url;
-    } else {
-        one.path = path_of(endpoint, tenant, pool);
-        if (!one.path || !origin) {
-            return;
-        }
+        return one;
+    }
+    one.path = path_of(endpoint, tenant, pool);
+    if (one.path && origin) {
         one.url = apr_pstrcat(pool, origin, one.path, NULL);
         one.plain = !strncmp(origin, "http:", 5);
+    }
+    return one;
+}
+
+const char *mod_scim_tenant_url(const server_rec *s, const scim_endpoint *endpoint,
+                                apr_pool_t *pool)
+{
+    return served_at(s, endpoint, pool).url;
+}
+
+static void add_endpoint(apr_array_header_t *out, const server_rec *s,
+                         const scim_endpoint *endpoint, apr_pool_t *pool)
+{
+    served one = served_at(s, endpoint, pool);
+    int i;
+
+    if (!one.url) {
+        return;
     }
     for (i = 0; i < out->nelts; i++) {
         const served *other = &APR_ARRAY_IDX(out, i, served);

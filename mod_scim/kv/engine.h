@@ -61,6 +61,11 @@ scim_kv_rc scim_kv_directory(const char *path, struct stat *info, const char **w
  * last one.  STALE where others have committed twice since txn. */
 scim_kv_rc scim_kv_pages_state(int fd, apr_uint64_t txn, const scim_kv_examiner *to);
 
+/* pages.c: the rows of the last state whose keys begin with a prefix, read without any
+ * lock.  STALE where so much was committed meanwhile that what was read may be of no one
+ * state. */
+scim_kv_rc scim_kv_pages_rows(int fd, scim_slice prefix, const scim_kv_examiner *to);
+
 /* pages.c: whether a data file of LMDB may be used in the state that txn left, by what
  * is soon looked at: its length, the list of its free pages, and the root.  CORRUPT
  * where that would end a process; *cut: since the file ends too early.  STALE as

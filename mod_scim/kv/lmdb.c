@@ -332,10 +332,13 @@ static int open_once(environment *env, apr_uint64_t size)
 }
 
 /* Whether an open that failed so may succeed a moment later: the lock file is
- * in between while another process opens or closes the store. */
+ * in between while another process opens or closes the store.  EINVAL: whoever
+ * closes it last destroys the mutexes in it (LMDB 0.9.30), and who waited for its
+ * lock finds them so, until somebody opens the store alone. */
 static bool passing(int err)
 {
-    return err == MDB_INVALID || err == MDB_MAP_RESIZED || err == EAGAIN || err == EINTR;
+    return err == MDB_INVALID || err == MDB_MAP_RESIZED || err == EAGAIN || err == EINTR ||
+           err == EINVAL;
 }
 
 static int open_mdb(environment *env)
@@ -346,10 +349,11 @@ static int open_mdb(environment *env)
     int err;
 
     while ((err = open_once(env, size))) {
-        if ((err == ENOMEM || err == EINVAL) && size / 2 >= SMALLEST_SIZE) {
-            size /= 2;
-        } else if (passing(err) && ++tries < OPEN_TRIES) {
+        if (passing(err) && tries < OPEN_TRIES) {
+            tries++;
             nanosleep(&moment, NULL);
+        } else if ((err == ENOMEM || err == EINVAL) && size / 2 >= SMALLEST_SIZE) {
+            size /= 2;
         } else {
             break;
         }

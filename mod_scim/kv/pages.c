@@ -75,7 +75,8 @@ typedef struct examination {
 /* One tree, as it is walked. */
 typedef struct walk {
     examination *x;
-    bool of_free; /* keys are numbers, values lists of free pages */
+    bool of_free;    /* keys are numbers, values lists of free pages */
+    scim_slice only; /* rows whose keys begin so; empty: all */
     tree said;
     tree met;
 } walk;
@@ -315,10 +316,43 @@ static void hand_row(walk *w, scim_slice key, scim_slice value, apr_uint64_t pag
     }
 }
 
+static int compare_keys(const walk *w, scim_slice a, scim_slice b)
+{
+    apr_size_t shorter = a.len < b.len ? a.len : b.len;
+    int order;
+
+    if (w->of_free && a.len == 8 && b.len == 8) {
+        apr_uint64_t left = get64(a.data), right = get64(b.data);
+
+        return (left > right) - (left < right);
+    }
+    order = memcmp(a.data, b.data, shorter);
+    return order ? order : (a.len > b.len) - (a.len < b.len);
+}
+
+/* Whether a key between from and before to (NULL: any) may begin as those that are looked
+ * for. */
+static bool may_hold(const walk *w, const scim_slice *from, const scim_slice *to)
+{
+    const scim_slice *only = &w->only;
+    apr_size_t shorter = from && from->len < only->len ? from->len : only->len;
+
+    return !only->len || ((!from || memcmp(from->data, only->data, shorter) <= 0) &&
+                          (!to || compare_keys(w, *to, *only) > 0));
+}
+
+static bool is_wanted(const walk *w, scim_slice key)
+{
+    return key.len >= w->only.len && !memcmp(key.data, w->only.data, w->only.len);
+}
+
 static void visit_leaf(walk *w, const node *n, apr_uint64_t page)
 {
     unsigned char *big = NULL;
 
+    if (w->only.len && !is_wanted(w, n->key)) {
+        return;
+    }
     if (!(n->flags & NODE_BIG)) {
         hand_row(w, n->key, (scim_slice){n->data, n->size}, page);
     } else if ((big = read_big(w, n, page))) {
@@ -340,20 +374,6 @@ static bool has_bounds(const examination *x, const unsigned char *page)
     unsigned int lower = get16(page + 12), upper = get16(page + 14);
 
     return lower >= PAGE_HEADER && lower % 2 == 0 && lower <= upper && upper <= x->page_size;
-}
-
-static int compare_keys(const walk *w, scim_slice a, scim_slice b)
-{
-    apr_size_t shorter = a.len < b.len ? a.len : b.len;
-    int order;
-
-    if (w->of_free && a.len == 8 && b.len == 8) {
-        apr_uint64_t left = get64(a.data), right = get64(b.data);
-
-        return (left > right) - (left < right);
-    }
-    order = memcmp(a.data, b.data, shorter);
-    return order ? order : (a.len > b.len) - (a.len < b.len);
 }
 
 /* Between what the page above says: from, and before to (NULL: any). */
@@ -399,6 +419,9 @@ static void visit_child(walk *w, const unsigned char *bytes, apr_uint64_t page, 
     node next;
     bool has_next = i + 1 < count_nodes(bytes) && read_node(&next, w->x, bytes, i + 1, false);
 
+    if (!may_hold(w, i ? &n->key : from, has_next ? &next.key : to)) {
+        return;
+    }
     if (may_follow(w->x, bytes, n->child) && take_pages(w->x, n->child, 1, page)) {
         visit(w, n->child, level + 1, i ? &n->key : from, has_next ? &next.key : to);
     }
@@ -670,6 +693,45 @@ scim_kv_rc scim_kv_pages_state(int fd, apr_uint64_t txn, const scim_kv_examiner 
         return SCIM_KV_CORRUPT;
     }
     examine_state(&x, state);
+    return x.rc != SCIM_KV_OK ? x.rc : x.damaged ? SCIM_KV_CORRUPT : SCIM_KV_OK;
+}
+
+/* A page of a state is not written to again before two others were committed. */
+static bool is_past(int fd, const meta *state)
+{
+    meta metas[META_PAGES];
+    bool good[META_PAGES];
+    apr_size_t page_size;
+
+    return read_metas_amid_writes(metas, good, &page_size, fd) < META_PAGES ||
+           choose_meta(metas, good, NO_PAGE)->txn > state->txn + 1;
+}
+
+scim_kv_rc scim_kv_pages_rows(int fd, scim_slice prefix, const scim_kv_examiner *to)
+{
+    examination x = {.fd = fd, .to = to};
+    walk w = {.x = &x, .only = prefix};
+    bool good[META_PAGES];
+    meta metas[META_PAGES];
+    const meta *state;
+
+    if (read_metas_amid_writes(metas, good, &x.page_size, fd) < META_PAGES) {
+        return SCIM_KV_CORRUPT;
+    }
+    state = choose_meta(metas, good, NO_PAGE);
+    if (!count_is_credible(fd, state, x.page_size)) {
+        return SCIM_KV_CORRUPT;
+    }
+    x.count = state->last + 1;
+    x.used = scim_heap_checked(calloc(x.count / 8 + 1, 1));
+    w.said = state->rows;
+    if (w.said.root != NO_PAGE && take_pages(&x, w.said.root, 1, 0)) {
+        visit(&w, w.said.root, 1, NULL, NULL);
+    }
+    free(x.used);
+    if (is_past(fd, state)) {
+        return SCIM_KV_STALE;
+    }
     return x.rc != SCIM_KV_OK ? x.rc : x.damaged ? SCIM_KV_CORRUPT : SCIM_KV_OK;
 }
 

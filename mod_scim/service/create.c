@@ -3,9 +3,23 @@
  * POST to a resource type's endpoint (RFC 7644 section 3.3).
  */
 #include "scim/interop.h"
+#include "scim/json.h"
 #include "scim/validate.h"
 
 #include "handler.h"
+
+/* What a client calls the resource by, most lasting first. */
+static const char *subject_of(const json_t *body)
+{
+    static const char *const names[] = {"externalId", "userName", "displayName"};
+    const char *subject = NULL;
+    int i;
+
+    for (i = 0; i < 3 && !subject; i++) {
+        subject = scim_json_string(body, names[i]);
+    }
+    return subject;
+}
 
 const scim_error *scim_handle_create(scim_reply *reply, const scim_call *call, apr_pool_t *pool)
 {
@@ -18,6 +32,7 @@ const scim_error *scim_handle_create(scim_reply *reply, const scim_call *call, a
 
     SCIM_ERR(scim_call_render(&how, call, pool));
     SCIM_ERR(scim_call_body(&body, call, pool));
+    reply->subject = subject_of(body);
     SCIM_ERR(scim_interop_resource(&body, body, type, lenient, pool));
     SCIM_ERR(scim_validate_resource(&draft, body, NULL, type, lenient, pool));
     SCIM_ERR(scim_resource_create(&change, call->store, how.tenant, &draft, lenient, call->now,

@@ -194,9 +194,11 @@ void scim_service_answer(scim_reply *reply, const scim_call *call, apr_pool_t *p
     if (err) {
         /* What was committed before it failed stays so, and is told. */
         apr_array_header_t *events = reply->events;
+        const char *subject = reply->subject;
 
         scim_service_error(reply, err, call->accept, pool);
         reply->events = events;
+        reply->subject = subject;
         if (err->code == SCIM_E_METHOD_NOT_ALLOWED) {
             reply->allow = scim_route_allow(call->target.allow, pool);
         }

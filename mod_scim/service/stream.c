@@ -33,6 +33,7 @@ static const scim_error *read_slice(scim_view *view, void *baton)
 {
     member_stream *s = baton;
 
+    SCIM_ERR(scim_tenant_check(view, s->how.tenant));
     return scim_render_members(s->out, &s->how, view, s->type, &s->group, &s->slice, SLICE,
                                s->scratch);
 }

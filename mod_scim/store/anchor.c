@@ -180,3 +180,171 @@ bool anchor_find(scim_id *first, apr_uint64_t *before, scim_kv_txn *txn,
     *before = w.before;
     return found;
 }
+
+/* Setting right */
+
+/* Two walks beside each other. */
+typedef struct comparison {
+    scim_kv_cursor *resources, *anchors;
+    scim_key resource_prefix, anchor_prefix;
+    bool resource_there, anchor_there;
+    scim_id resource;
+    anchor run;
+    apr_size_t value_len; /* of the run's row */
+} comparison;
+
+static scim_kv_rc take_resource(comparison *c, scim_kv_rc rc, scim_slice key)
+{
+    scim_slice rest;
+
+    c->resource_there = rc == SCIM_KV_OK &&
+                        scim_key_has_prefix(key, &c->resource_prefix, &rest) &&
+                        rest.len == sizeof(c->resource.bytes);
+    if (c->resource_there) {
+        memcpy(c->resource.bytes, rest.data, rest.len);
+    }
+    return rc == SCIM_KV_NOTFOUND ? SCIM_KV_OK : rc;
+}
+
+static scim_kv_rc take_anchor(comparison *c, scim_kv_rc rc, scim_slice key, scim_slice value)
+{
+    c->anchor_there = rc == SCIM_KV_OK && decode(&c->run, &c->anchor_prefix, key, value);
+    c->value_len = value.len;
+    return rc == SCIM_KV_NOTFOUND ? SCIM_KV_OK : rc;
+}
+
+/* Counts the resources of the run that the walk is in, and goes on to the next. */
+static scim_kv_rc compare_run(bool *right, comparison *c)
+{
+    anchor run = c->run;
+    apr_size_t len = c->value_len;
+    apr_int64_t count = 0;
+    scim_slice key, value = {NULL, 0};
+    scim_kv_rc rc = scim_kv_next(c->anchors, &key, &value);
+
+    *right = len == 8 && !(c->resource_there && scim_id_compare(&c->resource, &run.first) < 0);
+    rc = take_anchor(c, rc, key, value);
+    while (rc == SCIM_KV_OK && c->resource_there &&
+           !(c->anchor_there && scim_id_compare(&c->resource, &c->run.first) >= 0)) {
+        count++;
+        rc = scim_kv_next(c->resources, &key, NULL);
+        rc = take_resource(c, rc, key);
+    }
+    *right = *right && count == run.count;
+    return rc;
+}
+
+scim_kv_rc anchors_right(bool *right, scim_kv_txn *txn, const scim_tenant *tenant,
+                         const type_def *type)
+{
+    comparison c = {.resources = scim_kv_cursor_open(txn), .anchors = scim_kv_cursor_open(txn)};
+    scim_slice key, value = {NULL, 0};
+    scim_kv_rc rc;
+
+    *right = true;
+    record_prefix(&c.resource_prefix, tenant, type);
+    anchor_prefix(&c.anchor_prefix, tenant, type);
+    rc = scim_kv_seek(c.resources, scim_key_slice(&c.resource_prefix), &key, NULL);
+    rc = take_resource(&c, rc, key);
+    if (rc == SCIM_KV_OK) {
+        rc = scim_kv_seek(c.anchors, scim_key_slice(&c.anchor_prefix), &key, &value);
+        rc = take_anchor(&c, rc, key, value);
+    }
+    while (rc == SCIM_KV_OK && *right && c.anchor_there) {
+        rc = compare_run(right, &c);
+    }
+    *right = *right && !c.resource_there;
+    scim_kv_cursor_close(c.anchors);
+    scim_kv_cursor_close(c.resources);
+    return rc;
+}
+
+static scim_kv_rc drop_anchors(scim_kv_txn *txn, const scim_key *prefix, const scim_id *from,
+                               const scim_id *end)
+{
+    scim_kv_cursor *cursor = scim_kv_cursor_open(txn);
+    scim_key at = *prefix;
+    scim_slice key, value;
+    scim_kv_rc rc;
+    anchor run;
+
+    scim_key_id(&at, from);
+    for (rc = scim_kv_seek(cursor, scim_key_slice(&at), &key, &value);
+         rc == SCIM_KV_OK && decode(&run, prefix, key, value) &&
+         (!end || scim_id_compare(&run.first, end) < 0);
+         rc = scim_kv_next(cursor, &key, &value)) {
+        at = *prefix;
+        scim_key_id(&at, &run.first);
+        rc = scim_kv_del(txn, scim_key_slice(&at));
+        if (rc != SCIM_KV_OK) {
+            break;
+        }
+    }
+    scim_kv_cursor_close(cursor);
+    return rc == SCIM_KV_NOTFOUND ? SCIM_KV_OK : rc;
+}
+
+static scim_kv_rc put_anchor(scim_kv_txn *txn, const scim_key *prefix, const scim_id *first,
+                             apr_int64_t count)
+{
+    unsigned char value[8];
+    scim_key key = *prefix;
+
+    scim_key_id(&key, first);
+    store_put_u64(value, (apr_uint64_t)count);
+    return scim_kv_put(txn, scim_key_slice(&key), (scim_slice){value, sizeof(value)}, false);
+}
+
+/* The resources of a run that begins at or behind from: the first, how many, and the one
+ * that begins the next. */
+static scim_kv_rc read_run(anchor *out, scim_id *next, bool *more, scim_kv_txn *txn,
+                           const scim_key *prefix, const scim_id *from)
+{
+    scim_kv_cursor *cursor = scim_kv_cursor_open(txn);
+    scim_key at = *prefix;
+    scim_slice key, rest;
+    scim_kv_rc rc;
+
+    out->count = 0;
+    *more = false;
+    scim_key_id(&at, from);
+    for (rc = scim_kv_seek(cursor, scim_key_slice(&at), &key, NULL);
+         rc == SCIM_KV_OK && scim_key_has_prefix(key, prefix, &rest) &&
+         rest.len == sizeof(next->bytes) && !*more;
+         rc = scim_kv_next(cursor, &key, NULL)) {
+        *more = out->count == RUN;
+        memcpy(*more ? next->bytes : out->first.bytes, rest.data,
+               *more || !out->count ? rest.len : 0);
+        out->count += !*more;
+    }
+    scim_kv_cursor_close(cursor);
+    return rc == SCIM_KV_NOTFOUND ? SCIM_KV_OK : rc;
+}
+
+/* Of a run that is made in the next step: what comes and goes meanwhile is counted there,
+ * and not in the one before. */
+#define UNTIL_THEN ((apr_int64_t)1 << 32)
+
+scim_kv_rc anchors_make(bool *more, scim_id *from, scim_kv_txn *txn, const scim_tenant *tenant,
+                        const type_def *type)
+{
+    scim_key prefix, resources;
+    scim_id next;
+    anchor run;
+    scim_kv_rc rc;
+
+    record_prefix(&resources, tenant, type);
+    anchor_prefix(&prefix, tenant, type);
+    rc = read_run(&run, &next, more, txn, &resources, from);
+    if (rc == SCIM_KV_OK) {
+        rc = drop_anchors(txn, &prefix, from, *more ? &next : NULL);
+    }
+    if (rc == SCIM_KV_OK && run.count) {
+        rc = put_anchor(txn, &prefix, &run.first, run.count);
+    }
+    if (rc == SCIM_KV_OK && *more) {
+        rc = put_anchor(txn, &prefix, &next, UNTIL_THEN);
+        *from = next;
+    }
+    return rc;
+}

@@ -112,6 +112,9 @@ static scim_kv_rc trip(scim_kv_txn *txn, void *baton)
     scim_kv_rc rc = store_check_format(txn);
 
     if (rc == SCIM_KV_OK) {
+        rc = tenant_check(txn, t->tenant);
+    }
+    if (rc == SCIM_KV_OK) {
         rc = brake_check(&brake, txn, t->tenant, t->n, t->now);
     }
     return rc == SCIM_KV_REFUSED ? brake_hold(&brake, txn, t->tenant) : rc;

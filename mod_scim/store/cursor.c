@@ -38,7 +38,7 @@ static apr_size_t decode(unsigned char *out, const char *text)
 {
     static const char alphabet[] =
         "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    char block[(SEALED_MAX + 2) / 3 * 4 + 1];
+    char block[(SEALED_MAX + 2) / 3 * 4 + 1] = "";
     apr_size_t len = strlen(text), padded = (len + 3) / 4 * 4, i;
 
     if (padded >= sizeof(block) || len % 4 == 1 || strspn(text, alphabet) != len) {

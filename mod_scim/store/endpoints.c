@@ -8,6 +8,9 @@
 
 #include <apr_strings.h>
 
+#include "scim/json.h"
+#include "scim/text.h"
+
 #include "internal.h"
 
 #define NAME "endpoints"
@@ -44,6 +47,53 @@ const scim_error *scim_endpoints_read(const char **out, scim_view *view)
     }
     return scim_store_error(view->pool, rc == SCIM_KV_NOTFOUND ? SCIM_KV_OK : rc,
                             "reading the endpoints");
+}
+
+static bool has_text(const apr_array_header_t *texts, const char *text)
+{
+    int i;
+
+    for (i = 0; i < texts->nelts; i++) {
+        if (!strcmp(APR_ARRAY_IDX(texts, i, const char *), text)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void take_endpoint(apr_array_header_t *urls, const json_t *endpoint, const char *tenant,
+                          apr_pool_t *pool)
+{
+    const char *url = scim_json_string(endpoint, "url");
+    const char *only = scim_json_string(endpoint, "tenant");
+
+    /* What a worker wrote is shown to root, on a terminal and as lines. */
+    if (!url || scim_text_has_control(url, strlen(url)) || (only && strcmp(only, tenant))) {
+        return;
+    }
+    url = apr_pstrdup(pool, url);
+    if (json_is_true(json_object_get(endpoint, "template"))) {
+        url = scim_endpoints_replace(url, SCIM_ENDPOINTS_TENANT, tenant, pool);
+    }
+    if (!has_text(urls, url)) {
+        APR_ARRAY_PUSH(urls, const char *) = url;
+    }
+}
+
+const scim_error *scim_endpoints_urls(apr_array_header_t **out, scim_view *view,
+                                      const char *tenant)
+{
+    const json_t *list, *endpoint;
+    const char *text;
+    size_t i;
+
+    *out = apr_array_make(view->pool, 2, sizeof(const char *));
+    SCIM_ERR(scim_endpoints_read(&text, view));
+    list = text ? scim_json_read_own_array(text, strlen(text), view->pool) : NULL;
+    json_array_foreach (list, i, endpoint) {
+        take_endpoint(*out, endpoint, tenant, view->pool);
+    }
+    return NULL;
 }
 
 static const scim_error *read_in_view(scim_view *view, void *baton)

@@ -50,6 +50,8 @@ struct scim_store {
     const type_def *users;                 /* NULL: none, as the next */
     const index_def *users_by[SCIM_BY_ID]; /* by what a person is looked up */
     unsigned char cursor_key[32];
+    bool any_unicode; /* opened so, and what it came to */
+    bool other_unicode;
     atomic_bool sweeping; /* a thread of this process has taken the sweep */
     EVP_MD *sha256;       /* fetched once: a fetch per digest costs more than the digest */
 };
@@ -156,6 +158,14 @@ bool anchor_find(scim_id *first, apr_uint64_t *before, scim_kv_txn *txn,
                  const scim_tenant *tenant, const type_def *type, apr_uint64_t wanted,
                  apr_uint64_t total);
 
+/* Whether all runs of a type are counted right: reads all keys of its resources. */
+scim_kv_rc anchors_right(bool *right, scim_kv_txn *txn, const scim_tenant *tenant,
+                         const type_def *type);
+/* Makes them anew, one run in each transaction: *from is all zero at first; *more says
+ * whether there is another, which begins there. */
+scim_kv_rc anchors_make(bool *more, scim_id *from, scim_kv_txn *txn, const scim_tenant *tenant,
+                        const type_def *type);
+
 /* index.c: the rows that a resource's JSON has in tables i and f */
 typedef struct index_row {
     const index_def *def;
@@ -253,6 +263,9 @@ scim_kv_rc secret_plan_write(const secret_plan *plan, scim_kv_txn *txn,
                              apr_uint64_t revision);
 
 /* token.c */
+/* Takes away all tokens of a tenant: *count is their number. */
+scim_kv_rc token_drop_all(int *count, scim_kv_txn *txn, const scim_tenant *tenant,
+                          apr_pool_t *pool);
 /* What stands behind the seal of a row: *out has connection and hint, no more;
  * false where it cannot be read. */
 bool token_decode(scim_identity *out, apr_uint32_t *tenant, const char **tenant_name,
@@ -368,6 +381,15 @@ const scim_error *brake_refusal(const scim_tenant *tenant, apr_uint32_t n,
 const char *store_table_name(unsigned char table);
 
 /* tenant.c */
+/* As scim_tenant_find, of one that is being deleted too. */
+const scim_error *tenant_read(scim_tenant *out, scim_view *view, const char *name);
+/* NOTFOUND where the tenant is gone, or is being deleted: no mutation begins then. */
+scim_kv_rc tenant_check(scim_kv_txn *txn, const scim_tenant *tenant);
+/* 404, of such a one. */
+const scim_error *tenant_gone(apr_pool_t *pool);
+/* Writes that it is being deleted. */
+scim_kv_rc tenant_mark(scim_kv_txn *txn, const scim_tenant *tenant, apr_pool_t *pool);
+scim_kv_rc tenant_drop(scim_kv_txn *txn, const char *name);
 /* EXISTS where one has the name. */
 scim_kv_rc tenant_put(scim_kv_txn *txn, const scim_tenant *tenant, apr_pool_t *pool);
 
@@ -401,6 +423,9 @@ scim_kv_rc sweep_is_small(bool *out, scim_kv_txn *txn, const scim_tenant *tenant
  * one transaction: an array of sweep_member. */
 scim_kv_rc sweep_members(apr_array_header_t **out, scim_view *view, const scim_tenant *tenant,
                          const scim_id *group, scim_on_group_delete then, int limit);
+/* The lock of all writers goes to whoever asks first when it is free, and nobody asks
+ * sooner than the one who has just let it go: a pause for others, as long as it was held. */
+void sweep_pause(apr_time_t locked);
 /* Does to members, which the group has lost, what the policy says. In an
  * exclusive transaction; an error has a cause and must undo it. */
 const scim_error *sweep_treat(apr_array_header_t *consequences, scim_view *view,

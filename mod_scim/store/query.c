@@ -510,12 +510,11 @@ static const scim_error *too_many(const search *s)
     apr_pool_t *pool = s->view->pool;
 
     return scim_error_make(pool, SCIM_E_TOO_MANY,
-                           "This query would have to read more than %" APR_UINT64_T_FMT
-                           " resources: filter by an attribute that is indexed%s, or ask the "
-                           "administrator for a higher SCIMScanLimit",
-                           s->view->store->scan_limit,
-                           name ? apr_psprintf(pool, ", have %s indexed (SCIMIndex)", name)
-                                : " (SCIMIndex)");
+                           "This query%s would have to read more than %" APR_UINT64_T_FMT
+                           " resources: ask for an attribute that has an index, such as "
+                           "externalId, by eq, or the administrator for a higher SCIMScanLimit",
+                           name ? apr_pstrcat(pool, " by ", name, NULL) : "",
+                           s->view->store->scan_limit);
 }
 
 static const scim_error *fill(scim_record *out, const search *s, const type_def *type,
@@ -948,6 +947,7 @@ const scim_error *scim_resource_query(scim_page *out, scim_view *view,
                 .out = out};
 
     memset(out, 0, sizeof(*out));
+    SCIM_ERR(scim_tenant_check(view, tenant));
     apr_pool_create(&s.scratch, view->pool);
     if (query->parts[0].sort) {
         s.entries = apr_array_make(view->pool, 64, sizeof(entry));

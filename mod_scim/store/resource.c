@@ -97,6 +97,7 @@ typedef struct mutation {
 
     /* what applying found */
     const index_row *conflict; /* REFUSED: the row that is taken */
+    bool gone;                 /* REFUSED: the tenant is deleted */
     bool braked;               /* REFUSED: by SCIMDeleteLimit */
     scim_brake brake;
     apr_uint32_t dismissed; /* users that the brake counts */
@@ -525,6 +526,7 @@ static const scim_error *prepare(scim_view *view, void *baton)
     m->fate = FATE_RELEASE;
     m->then = SCIM_ON_DELETE_KEEP;
     m->edges = 0;
+    SCIM_ERR(scim_tenant_check(&own, m->tenant));
     switch (m->kind) {
     case MUTATION_CREATE:
         return prepare_create(m, &own);
@@ -747,11 +749,23 @@ static scim_kv_rc check_brake(mutation *m, scim_kv_txn *txn)
     return rc;
 }
 
+/* Nothing is added to a tenant of which all is to go. */
+static scim_kv_rc check_tenant(mutation *m, scim_kv_txn *txn)
+{
+    scim_kv_rc rc = tenant_check(txn, m->tenant);
+
+    m->gone = rc == SCIM_KV_NOTFOUND;
+    return m->gone ? SCIM_KV_REFUSED : rc;
+}
+
 static scim_kv_rc check_all(mutation *m, scim_kv_txn *txn)
 {
     scim_kv_rc rc = store_check_format(txn);
     int i;
 
+    if (rc == SCIM_KV_OK) {
+        rc = check_tenant(m, txn);
+    }
     if (rc == SCIM_KV_OK) {
         rc = check_existing(m, txn);
     }
@@ -955,7 +969,7 @@ static scim_kv_rc apply(scim_kv_txn *txn, void *baton)
     scim_kv_rc rc = SCIM_KV_OK;
 
     m->conflict = NULL;
-    m->braked = m->members_changed = false;
+    m->gone = m->braked = m->members_changed = false;
     m->dismissed = 0;
     m->made = m->id;
     if (m->kind == MUTATION_CREATE) {
@@ -1019,6 +1033,9 @@ static const scim_error *refused(const mutation *m)
 {
     const index_row *row = m->conflict;
 
+    if (m->gone) {
+        return tenant_gone(m->result_pool);
+    }
     if (m->braked) {
         return brake_refusal(m->tenant, m->dismissed, m->result_pool);
     }
@@ -1238,6 +1255,7 @@ const scim_error *scim_resource_get(scim_record *out, scim_view *view,
     scim_key key;
     scim_kv_rc rc;
 
+    SCIM_ERR(scim_tenant_check(view, tenant));
     record_key(&key, tenant, def, id);
     rc = record_read(&head, view->txn, &key);
     if (rc == SCIM_KV_NOTFOUND) {

@@ -109,6 +109,7 @@ typedef struct beginning {
     apr_hash_t *tenants;  /* numbers that a tenant has */
     apr_hash_t *types;    /* numbers of resource types that have resources -> URN */
     apr_uint32_t highest; /* of tenants */
+    bool other_unicode;   /* the store's indexes were made with other tables than ours */
     const scim_registry *registry;
     apr_time_t now;
     apr_pool_t *row_pool;
@@ -207,6 +208,24 @@ static bool is_known(const beginning *b, const scim_key *key)
     return apr_hash_get(b->known, key->bytes, (apr_ssize_t)key->len) != NULL;
 }
 
+/* All indexes are made anew, so that whose tables of Unicode the old ones were made
+ * with is no matter, and stands in the way of opening what is made. */
+static void forget_unicode(beginning *b)
+{
+    const char *ours = scim_text_unicode_version();
+    const scim_slice *theirs;
+    scim_key key;
+
+    store_system_key(&key, "unicode");
+    theirs = apr_hash_get(b->known, key.bytes, (apr_ssize_t)key.len);
+    b->other_unicode =
+        theirs && (theirs->len != STORE_SEAL + strlen(ours) ||
+                   memcmp((const char *)theirs->data + STORE_SEAL, ours, strlen(ours)) != 0);
+    if (b->other_unicode) {
+        apr_hash_set(b->known, key.bytes, (apr_ssize_t)key.len, NULL);
+    }
+}
+
 /* A row of the system table that is not there, made from what it should be. */
 static scim_kv_rc put_missing(beginning *b, scim_kv_txn *txn, const char *name,
                               const void *data, apr_size_t len, const char *what)
@@ -235,7 +254,9 @@ static scim_kv_rc put_identity(beginning *b, scim_kv_txn *txn)
         put_missing(b, txn, "format", format, sizeof(format), "lost: taken for this version's");
     if (rc == SCIM_KV_OK) {
         rc = put_missing(b, txn, "unicode", unicode, strlen(unicode),
-                         "lost: taken for this system's");
+                         b->other_unicode
+                             ? "another: the indexes are made anew with this system's tables"
+                             : "lost: taken for this system's");
     }
     if (rc == SCIM_KV_OK) {
         rc = put_missing(b, txn, "instance", random, 16, "lost: made anew");
@@ -373,6 +394,7 @@ const scim_error *scim_salvage_begin(scim_salvage *out, scim_kv *into, int fd,
         return scim_error_make(result_pool, SCIM_E_INVALID_VALUE,
                                "nothing of a store can be found in that file");
     }
+    forget_unicode(&b);
     rc = scim_kv_update_exclusive(into, put_known, &b);
     out->rows = apr_hash_count(b.known);
     return store_load_error(result_pool, rc);

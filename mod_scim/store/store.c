@@ -325,7 +325,8 @@ static scim_kv_rc check_identity(scim_kv_txn *txn, opening *o)
         return rc;
     }
     o->unicode = apr_pstrmemdup(o->pool, rest.data, rest.len);
-    return strcmp(o->unicode, scim_text_unicode_version()) ? SCIM_KV_REFUSED : SCIM_KV_OK;
+    o->store->other_unicode = strcmp(o->unicode, scim_text_unicode_version()) != 0;
+    return o->store->other_unicode && !o->store->any_unicode ? SCIM_KV_REFUSED : SCIM_KV_OK;
 }
 
 static scim_kv_rc write_new(scim_kv_txn *txn)
@@ -415,8 +416,9 @@ static const char *explain_refusal(const opening *o)
     }
     return apr_psprintf(o->pool,
                         "%s was written with the tables of Unicode %s, this server has "
-                        "those of %s: its indexes must be rebuilt first",
-                        o->url, o->unicode, scim_text_unicode_version());
+                        "those of %s: have its indexes made anew, with httpd stopped, by "
+                        "\"scimctl --store %s reindex\"",
+                        o->url, o->unicode, scim_text_unicode_version(), o->url);
 }
 
 static const char *explain_open(const opening *o, scim_kv_rc rc)
@@ -466,6 +468,7 @@ const scim_error *scim_store_open(scim_store **out, const char *url,
 
     store->registry = options->registry;
     store->scan_limit = options->scan_limit;
+    store->any_unicode = options->any_unicode;
     store->sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
     if (!store->sha256) {
         return unavailable(pool, "the OpenSSL of this system offers no SHA-256");
@@ -513,6 +516,33 @@ const scim_error *scim_store_view(scim_store *store, scim_view_fn fn, void *bato
     scim_kv_rc rc = scim_kv_view(store->kv, run_view, &v);
 
     return rc == SCIM_KV_OK ? v.error : scim_store_error(result_pool, rc, "reading");
+}
+
+bool scim_store_other_unicode(const scim_store *store)
+{
+    return store->other_unicode;
+}
+
+static scim_kv_rc adopt_unicode(scim_kv_txn *txn, void *baton)
+{
+    const char *unicode = scim_text_unicode_version();
+    scim_kv_rc rc = store_check_format(txn);
+    scim_key key;
+
+    store_system_key(&key, "unicode");
+    if (rc == SCIM_KV_OK) {
+        rc = scim_kv_del(txn, scim_key_slice(&key));
+    }
+    return rc == SCIM_KV_OK ? store_put_new(txn, &key, unicode, strlen(unicode)) : rc;
+}
+
+const scim_error *scim_store_adopt_unicode(scim_store *store, apr_pool_t *result_pool)
+{
+    SCIM_ERR(scim_store_error(result_pool,
+                              scim_kv_update_exclusive(store->kv, adopt_unicode, NULL),
+                              "noting the Unicode version"));
+    store->other_unicode = false;
+    return NULL;
 }
 
 static scim_kv_rc count_names(int *count, scim_kv_txn *txn, const char *prefix)

@@ -293,7 +293,7 @@ static const scim_pending *oldest(const apr_array_header_t *rows)
     return found;
 }
 
-/* Of a tenant that is no more only edges are left, and nobody to treat. */
+/* Of a tenant that is no more, or soon, only edges are left, and nobody to treat. */
 static const scim_error *find_tenant(scim_tenant *out, bool *found, scim_view *view,
                                      apr_uint32_t number)
 {
@@ -424,11 +424,9 @@ void scim_sweep_leave(scim_store *store)
     atomic_store(&store->sweeping, false);
 }
 
-/* The lock of all writers goes to whoever asks first when it is free, and
- * nobody asks sooner than the one who has just let it go. */
-static void let_others_write(const sweeping *s)
+void sweep_pause(apr_time_t locked)
 {
-    apr_time_t held = apr_time_now() - s->locked;
+    apr_time_t held = apr_time_now() - locked;
 
     if (held > 0) {
         /* No step takes longer: the clock was put forward. */
@@ -463,7 +461,7 @@ const scim_error *scim_sweep(bool *more, apr_array_header_t *consequences, scim_
         apr_pool_destroy(s.scratch);
     }
     if (s.more) {
-        let_others_write(&s);
+        sweep_pause(s.locked);
     }
     return NULL;
 }

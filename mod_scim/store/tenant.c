@@ -10,6 +10,9 @@
 
 #define TENANT_HEAD (4 + 1 + 8)
 
+/* The byte behind the number. */
+enum { STATE_ACTIVE = 0, STATE_SUSPENDED = 1, STATE_DELETING = 2 };
+
 bool scim_tenant_name_valid(const char *name)
 {
     const char *at = name;
@@ -165,7 +168,8 @@ static bool decode(scim_tenant *out, const char *name, apr_size_t name_len, scim
         return false;
     }
     out->number = store_get_u32(at);
-    out->suspended = at[4] != 0;
+    out->suspended = at[4] != STATE_ACTIVE;
+    out->deleting = at[4] == STATE_DELETING;
     out->created = (apr_time_t)store_get_u64(at + 5);
     out->name = apr_pstrmemdup(pool, name, name_len);
     return read_policy(&out->policy, (scim_slice){at + TENANT_HEAD, rest.len - TENANT_HEAD},
@@ -177,7 +181,7 @@ static const scim_error *unknown(const char *name, apr_pool_t *pool)
     return scim_error_make(pool, SCIM_E_NOT_FOUND, "There is no tenant \"%s\"", name);
 }
 
-const scim_error *scim_tenant_find(scim_tenant *out, scim_view *view, const char *name)
+const scim_error *tenant_read(scim_tenant *out, scim_view *view, const char *name)
 {
     scim_key key;
     scim_slice rest;
@@ -199,11 +203,59 @@ const scim_error *scim_tenant_find(scim_tenant *out, scim_view *view, const char
                                                apr_pstrcat(view->pool, "tenant ", name, NULL));
 }
 
-const scim_error *scim_tenant_list(apr_array_header_t **out, scim_view *view)
+static const scim_error *being_deleted(scim_error_code code, const char *name, apr_pool_t *pool)
+{
+    return scim_error_make(
+        pool, code,
+        "The tenant \"%s\" is being deleted (scimctl tenant delete %s brings "
+        "that to its end)",
+        name, name);
+}
+
+const scim_error *scim_tenant_find(scim_tenant *out, scim_view *view, const char *name)
+{
+    SCIM_ERR(tenant_read(out, view, name));
+    /* It was read.  NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Branch) */
+    return out->deleting ? being_deleted(SCIM_E_NOT_FOUND, name, view->pool) : NULL;
+}
+
+/* Its record is read without any pool: while applying, too. */
+scim_kv_rc tenant_check(scim_kv_txn *txn, const scim_tenant *tenant)
+{
+    const unsigned char *at;
+    scim_slice rest;
+    scim_key key;
+    scim_kv_rc rc;
+
+    tenant_key(&key, tenant->name);
+    rc = store_get(txn, &key, TENANT_HEAD, &rest);
+    if (rc != SCIM_KV_OK) {
+        return rc;
+    }
+    at = rest.data;
+    return store_get_u32(at) == tenant->number && at[4] != STATE_DELETING ? SCIM_KV_OK
+                                                                          : SCIM_KV_NOTFOUND;
+}
+
+const scim_error *tenant_gone(apr_pool_t *pool)
+{
+    return scim_error_make(pool, SCIM_E_NOT_FOUND, "This directory has been deleted");
+}
+
+const scim_error *scim_tenant_check(scim_view *view, const scim_tenant *tenant)
+{
+    scim_kv_rc rc = tenant_check(view->txn, tenant);
+
+    return rc == SCIM_KV_NOTFOUND ? tenant_gone(view->pool)
+                                  : scim_store_error(view->pool, rc, "reading the tenant");
+}
+
+static const scim_error *list(apr_array_header_t **out, scim_view *view, bool deleting)
 {
     scim_kv_cursor *cursor = scim_kv_cursor_open(view->txn);
     scim_key from;
     scim_slice key, value, name;
+    scim_tenant tenant;
     scim_kv_rc rc;
 
     *out = apr_array_make(view->pool, 8, sizeof(scim_tenant));
@@ -214,13 +266,58 @@ const scim_error *scim_tenant_list(apr_array_header_t **out, scim_view *view)
         scim_slice rest = {(const char *)value.data + STORE_SEAL, value.len - STORE_SEAL};
 
         if (!store_sealed(key, value) ||
-            !decode(apr_array_push(*out), name.data, name.len, rest, view->pool)) {
+            !decode(&tenant, name.data, name.len, rest, view->pool)) {
             return scim_store_error(view->pool, SCIM_KV_CORRUPT, "listing tenants");
+        }
+        if (tenant.deleting == deleting) {
+            APR_ARRAY_PUSH(*out, scim_tenant) = tenant;
         }
     }
     return rc == SCIM_KV_OK || rc == SCIM_KV_NOTFOUND
                ? NULL
                : scim_store_error(view->pool, rc, "listing tenants");
+}
+
+const scim_error *scim_tenant_list(apr_array_header_t **out, scim_view *view)
+{
+    return list(out, view, false);
+}
+
+const scim_error *scim_tenant_list_deleting(apr_array_header_t **out, scim_view *view)
+{
+    return list(out, view, true);
+}
+
+static scim_kv_rc take_name(scim_slice key, scim_slice value, void *baton)
+{
+    apr_array_header_t *names = baton;
+    scim_slice rest = {(const char *)value.data + STORE_SEAL, value.len - STORE_SEAL};
+    scim_tenant tenant;
+
+    if (!store_sealed(key, value) ||
+        !decode(&tenant, (const char *)key.data + 1, key.len - 1, rest, names->pool)) {
+        return SCIM_KV_CORRUPT;
+    }
+    if (!tenant.deleting) {
+        APR_ARRAY_PUSH(names, const char *) = tenant.name;
+    }
+    return SCIM_KV_OK;
+}
+
+bool scim_tenant_peek(apr_array_header_t **out, const char *url, apr_pool_t *result_pool)
+{
+    scim_kv_rc rc = SCIM_KV_STALE;
+    scim_key table;
+    int tries;
+
+    scim_key_begin(&table, SCIM_TABLE_TENANT);
+    for (tries = 0; tries < 5 && rc == SCIM_KV_STALE; tries++) {
+        scim_kv_examiner to = {.row = take_name};
+
+        to.baton = *out = apr_array_make(result_pool, 8, sizeof(const char *));
+        rc = scim_kv_peek(url, scim_key_slice(&table), &to);
+    }
+    return rc == SCIM_KV_OK;
 }
 
 /* A tenant's value, unsealed, in pool. */
@@ -231,7 +328,9 @@ static scim_slice encode(const scim_tenant *tenant, apr_pool_t *pool)
     unsigned char *at = value + STORE_SEAL;
 
     store_put_u32(at, tenant->number);
-    at[4] = tenant->suspended ? 1 : 0;
+    at[4] = tenant->deleting    ? STATE_DELETING
+            : tenant->suspended ? STATE_SUSPENDED
+                                : STATE_ACTIVE;
     store_put_u64(at + 5, (apr_uint64_t)tenant->created);
     memcpy(at + TENANT_HEAD, policy.data, policy.len);
     return (scim_slice){value, STORE_SEAL + TENANT_HEAD + policy.len};
@@ -239,6 +338,7 @@ static scim_slice encode(const scim_tenant *tenant, apr_pool_t *pool)
 
 typedef struct tenant_write {
     scim_tenant tenant;
+    const scim_error *error; /* REFUSED: why */
     apr_pool_t *pool;
 } tenant_write;
 
@@ -256,6 +356,22 @@ static scim_kv_rc put_tenant(scim_kv_txn *txn, const scim_tenant *tenant, bool n
 scim_kv_rc tenant_put(scim_kv_txn *txn, const scim_tenant *tenant, apr_pool_t *pool)
 {
     return put_tenant(txn, tenant, true, pool);
+}
+
+scim_kv_rc tenant_mark(scim_kv_txn *txn, const scim_tenant *tenant, apr_pool_t *pool)
+{
+    scim_tenant marked = *tenant;
+
+    marked.deleting = true;
+    return put_tenant(txn, &marked, false, pool);
+}
+
+scim_kv_rc tenant_drop(scim_kv_txn *txn, const char *name)
+{
+    scim_key key;
+
+    tenant_key(&key, name);
+    return scim_kv_del(txn, scim_key_slice(&key));
 }
 
 /* The policy of tenants to come stands in the system table. */
@@ -300,22 +416,35 @@ static scim_kv_rc put_default_policy(scim_kv_txn *txn, const scim_policy *policy
                        false);
 }
 
+/* NULL: it is free. */
+static const scim_error *why_taken(scim_kv_txn *txn, const char *name, apr_pool_t *pool)
+{
+    scim_view view = {.txn = txn, .pool = pool};
+    scim_tenant other;
+    const scim_error *err = tenant_read(&other, &view, name);
+
+    if (err) {
+        return err->code == SCIM_E_NOT_FOUND ? NULL : err;
+    }
+    return other.deleting ? being_deleted(SCIM_E_UNIQUENESS, name, pool)
+                          : scim_error_make(pool, SCIM_E_UNIQUENESS,
+                                            "There is a tenant \"%s\" already", name);
+}
+
 /* Exclusive: tenants are few, and their number comes from the store. */
 static scim_kv_rc create(scim_kv_txn *txn, void *baton)
 {
     tenant_write *w = baton;
     scim_kv_rc rc = store_check_format(txn);
     apr_int64_t number;
-    scim_slice value;
     scim_key key;
 
     if (rc != SCIM_KV_OK) {
         return rc;
     }
-    tenant_key(&key, w->tenant.name);
-    rc = scim_kv_get(txn, scim_key_slice(&key), &value);
-    if (rc != SCIM_KV_NOTFOUND) {
-        return rc == SCIM_KV_OK ? SCIM_KV_EXISTS : rc;
+    w->error = why_taken(txn, w->tenant.name, w->pool);
+    if (w->error) {
+        return SCIM_KV_REFUSED;
     }
     scim_key_begin(&key, SCIM_TABLE_SYSTEM);
     scim_key_bytes(&key, "tenants", 7);
@@ -334,7 +463,8 @@ static scim_kv_rc create(scim_kv_txn *txn, void *baton)
 const scim_error *scim_tenant_create(scim_tenant *out, scim_store *store, const char *name,
                                      apr_time_t now, apr_pool_t *result_pool)
 {
-    tenant_write w = {{0, name, false, now, scim_policy_default()}, result_pool};
+    tenant_write w = {.tenant = {.name = name, .created = now, .policy = scim_policy_default()},
+                      .pool = result_pool};
     scim_kv_rc rc;
 
     if (!scim_tenant_name_valid(name)) {
@@ -343,9 +473,8 @@ const scim_error *scim_tenant_create(scim_tenant *out, scim_store *store, const 
                                SCIM_TENANT_NAME_MAX, name);
     }
     rc = scim_kv_update_exclusive(store->kv, create, &w);
-    if (rc == SCIM_KV_EXISTS) {
-        return scim_error_make(result_pool, SCIM_E_UNIQUENESS,
-                               "There is a tenant \"%s\" already", name);
+    if (rc == SCIM_KV_REFUSED) {
+        return w.error;
     }
     if (rc != SCIM_KV_OK) {
         return scim_store_error(result_pool, rc, "creating a tenant");

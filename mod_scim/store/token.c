@@ -20,6 +20,38 @@
 #define DIGEST_LEN 32
 #define TOKEN_HEAD (4 + 8 + 8 + 8 + 1 + HINT_LEN)
 
+const char *scim_scopes_text(unsigned int scopes)
+{
+    switch (scopes) {
+    case SCIM_SCOPE_READ:
+        return "read";
+    case SCIM_SCOPE_WRITE:
+        return "write";
+    default:
+        return "read,write";
+    }
+}
+
+bool scim_scopes_parse(unsigned int *out, const char *text)
+{
+    *out = 0;
+    for (;;) {
+        size_t len = strcspn(text, ",");
+
+        if (len == 4 && !strncmp(text, "read", len)) {
+            *out |= SCIM_SCOPE_READ;
+        } else if (len == 5 && !strncmp(text, "write", len)) {
+            *out |= SCIM_SCOPE_WRITE;
+        } else {
+            return false;
+        }
+        if (!text[len]) {
+            return true;
+        }
+        text += len + 1;
+    }
+}
+
 static const char base62[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 static bool is_base62(const char *text, apr_size_t len)
@@ -309,7 +341,7 @@ static scim_kv_rc each(scim_kv_txn *txn, const scim_tenant *tenant, token_fn fn,
         if (!store_sealed(key, value) || !decode(&row, rest, pool)) {
             return SCIM_KV_CORRUPT;
         }
-        if (row.tenant == tenant->number) {
+        if (!tenant || row.tenant == tenant->number) {
             scim_kv_rc taken = fn(key, &row, baton);
 
             if (taken != SCIM_KV_OK) {
@@ -547,7 +579,9 @@ static scim_kv_rc list_one(scim_slice key, const token_row *row, void *baton)
     token_listing *listing = baton;
     scim_identity *identity = apr_array_push(listing->out);
 
-    identity->tenant = *listing->tenant;
+    identity->tenant = listing->tenant
+                           ? *listing->tenant
+                           : (scim_tenant){.number = row->tenant, .name = row->tenant_name};
     fill_identity(identity, row);
     return SCIM_KV_OK;
 }
@@ -562,6 +596,15 @@ const scim_error *scim_token_list(apr_array_header_t **out, scim_view *view, con
         view->pool, each(view->txn, &found, list_one, &listing, view->pool), "listing tokens"));
     *out = listing.out;
     return NULL;
+}
+
+const scim_error *scim_token_list_all(apr_array_header_t **out, scim_view *view)
+{
+    token_listing listing = {apr_array_make(view->pool, 16, sizeof(scim_identity)), NULL};
+
+    *out = listing.out;
+    return scim_store_error(view->pool, each(view->txn, NULL, list_one, &listing, view->pool),
+                            "listing tokens");
 }
 
 typedef struct revoking {
@@ -585,6 +628,31 @@ static scim_kv_rc revoke_one(scim_slice key, const token_row *row, void *baton)
     memcpy(copy, key.data, key.len);
     r->revoked++;
     return scim_kv_del(r->txn, (scim_slice){copy, key.len});
+}
+
+typedef struct dropping {
+    scim_kv_txn *txn;
+    int count;
+} dropping;
+
+static scim_kv_rc drop_one(scim_slice key, const token_row *row, void *baton)
+{
+    dropping *d = baton;
+    char copy[SCIM_KV_MAX_KEY];
+
+    memcpy(copy, key.data, key.len);
+    d->count++;
+    return scim_kv_del(d->txn, (scim_slice){copy, key.len});
+}
+
+scim_kv_rc token_drop_all(int *count, scim_kv_txn *txn, const scim_tenant *tenant,
+                          apr_pool_t *pool)
+{
+    dropping d = {txn, 0};
+    scim_kv_rc rc = each(txn, tenant, drop_one, &d, pool);
+
+    *count = d.count;
+    return rc;
 }
 
 static scim_kv_rc revoke_all(scim_kv_txn *txn, void *baton)

@@ -65,9 +65,11 @@ typedef struct verifying {
     bool incomplete_numbers;
     apr_hash_t *tallies;
     member_run run;
-    scim_view view;  /* the present one; its pool is cleared behind each row */
-    scim_key prefix; /* of the walk */
-    scim_key last;   /* where it stands; empty before the first row */
+    scim_view view;     /* the present one; its pool is cleared behind each row */
+    apr_uint32_t asked; /* in this view, whether this tenant is being deleted; 0: none was */
+    bool deleting;      /* and it is */
+    scim_key prefix;    /* of the walk */
+    scim_key last;      /* where it stands; empty before the first row */
     bool done;
     apr_pool_t *pool; /* of the whole */
 } verifying;
@@ -272,6 +274,20 @@ static scim_kv_rc name_of_tenant(const char **out, verifying *v, apr_uint32_t nu
         *out = apr_hash_get(v->tenants, &number, sizeof(number));
     }
     return rc;
+}
+
+/* Of a tenant that is being deleted a part is gone already: nothing that is left of it has
+ * to agree with anything.  It is asked in each view, since it may have begun meanwhile. */
+static bool is_being_deleted(verifying *v, apr_uint32_t number, const char *name)
+{
+    scim_tenant tenant;
+
+    if (v->asked != number) {
+        v->asked = number;
+        v->deleting = name && !tenant_read(&tenant, &v->view, name) &&
+                      tenant.number == number && tenant.deleting;
+    }
+    return v->deleting;
 }
 
 static scim_kv_rc lookup(const numbered **out, verifying *v, const apr_array_header_t *all,
@@ -495,7 +511,9 @@ static const char *fault_of(const record_head *head, const json_t *json)
     return NULL;
 }
 
-static void count_resource(verifying *v, apr_uint32_t tenant, apr_uint16_t type, int number)
+/* *first: none of its kind was met before. */
+static void count_resource(verifying *v, apr_uint32_t tenant, apr_uint16_t type, int number,
+                           bool *first)
 {
     tally *found, wanted = {.met = 0};
 
@@ -507,7 +525,42 @@ static void count_resource(verifying *v, apr_uint32_t tenant, apr_uint16_t type,
         *found = wanted;
         apr_hash_set(v->tallies, found->key, sizeof(found->key), found);
     }
+    if (first) {
+        *first = !found->met;
+    }
     found->met += number;
+}
+
+/* All runs but the first are counted where their rows are met: what is in front of the
+ * first row belongs to none.  The resource may be the first of all only in this view. */
+static scim_kv_rc check_first_anchor(verifying *v, const row *r, const char *type)
+{
+    scim_kv_cursor *cursor = scim_kv_cursor_open(v->view.txn);
+    scim_key prefix;
+    scim_slice key;
+    scim_kv_rc rc;
+
+    prefix.len = 0;
+    scim_key_bytes(&prefix, r->at, BODY_AT + 2);
+    prefix.bytes[0] = SCIM_TABLE_ANCHOR;
+    rc = scim_kv_seek(cursor, scim_key_slice(&prefix), &key, NULL);
+    if (rc == SCIM_KV_OK || rc == SCIM_KV_NOTFOUND) {
+        bool counted =
+            rc == SCIM_KV_OK && scim_key_has_prefix(key, &prefix, NULL) &&
+            key.len == r->key.len &&
+            memcmp((const char *)key.data + BODY_AT, r->at + BODY_AT, key.len - BODY_AT) <= 0;
+        scim_finding finding = {.table = "anchor",
+                                .what = "no row counts the first resources of the type",
+                                .tenant = r->tenant_name,
+                                .type = type};
+
+        if (!counted) {
+            report(v, &finding);
+        }
+        rc = SCIM_KV_OK;
+    }
+    scim_kv_cursor_close(cursor);
+    return rc;
 }
 
 static scim_kv_rc check_resource(verifying *v, const row *r)
@@ -519,6 +572,7 @@ static scim_kv_rc check_resource(verifying *v, const row *r)
     const char *fault;
     json_t *json;
     scim_kv_rc rc;
+    bool first;
 
     if (r->key.len != BODY_AT + 2 + ID_LEN) {
         find_fault(v, r, bad_key, NULL, NULL);
@@ -529,7 +583,13 @@ static scim_kv_rc check_resource(verifying *v, const row *r)
     if (rc != SCIM_KV_OK) {
         return rc;
     }
-    count_resource(v, r->tenant, store_get_u16(r->at + BODY_AT), 1);
+    count_resource(v, r->tenant, store_get_u16(r->at + BODY_AT), 1, &first);
+    if (first) {
+        rc = check_first_anchor(v, r, name ? name->type : NULL);
+    }
+    if (rc != SCIM_KV_OK) {
+        return rc;
+    }
     if (!name && !v->incomplete_numbers) {
         find_fault(v, r, "its type has a number that no type has", NULL, id);
     }
@@ -714,12 +774,17 @@ static scim_kv_rc end_run(verifying *v)
     member_run run = v->run;
     apr_int64_t said = 0, counted = run.met;
     const numbered *type = NULL;
+    const char *name;
     scim_key prefix;
     scim_kv_rc rc;
 
     v->run.open = false;
     if (!run.open || !run.there) {
         return SCIM_KV_OK;
+    }
+    rc = name_of_tenant(&name, v, run.tenant);
+    if (rc != SCIM_KV_OK || is_being_deleted(v, run.tenant, name)) {
+        return rc;
     }
     rc = read_counter(&said, v, COUNTER_MEMBERS, run.tenant, &run.group);
     if (rc != SCIM_KV_OK || said == counted) {
@@ -734,7 +799,7 @@ static scim_kv_rc end_run(verifying *v)
     if (rc == SCIM_KV_OK && type && said != counted) {
         scim_finding finding = count_fault(v, said, counted);
 
-        rc = name_of_tenant(&finding.tenant, v, run.tenant);
+        finding.tenant = name;
         finding.type = type->type;
         finding.id = id_text(run.group.bytes, v->view.pool);
         report(v, &finding);
@@ -946,7 +1011,7 @@ static scim_kv_rc check_counter(verifying *v, const row *r)
     }
     if (which == COUNTER_RESOURCES) {
         /* To be compared at the end, where no resource of it is met, too. */
-        count_resource(v, r->tenant, store_get_u16(r->at + BODY_AT + 1), 0);
+        count_resource(v, r->tenant, store_get_u16(r->at + BODY_AT + 1), 0, NULL);
         return SCIM_KV_OK;
     }
     return check_group_counter(v, r);
@@ -1017,7 +1082,7 @@ static scim_kv_rc check_tenant(verifying *v, const row *r)
         find_named_fault(v, r, altered, name);
         return SCIM_KV_OK;
     }
-    if (scim_tenant_find(&tenant, &v->view, name)) {
+    if (tenant_read(&tenant, &v->view, name)) {
         find_named_fault(v, r, bad_value, name);
         return SCIM_KV_OK;
     }
@@ -1160,6 +1225,10 @@ static scim_kv_rc check_owned(verifying *v, row *r, check_fn check)
         meet_stranger(v, r);
         return SCIM_KV_OK;
     }
+    if (is_being_deleted(v, r->tenant, r->tenant_name)) {
+        v->out->deleting++;
+        return SCIM_KV_OK;
+    }
     return check(v, r);
 }
 
@@ -1231,6 +1300,7 @@ static void take_view(verifying *v, const scim_view *view)
     v->view.store = view->store;
     v->view.txn = view->txn;
     v->fresh = false;
+    v->asked = 0;
 }
 
 static const scim_error *walk_in_view(scim_view *view, void *baton)
@@ -1262,9 +1332,13 @@ static scim_kv_rc compare_tally(verifying *v, const tally *t)
     apr_int64_t said, counted = t->met;
     const numbered *type;
     scim_finding finding;
+    const char *name;
     scim_key key;
-    scim_kv_rc rc;
+    scim_kv_rc rc = name_of_tenant(&name, v, tenant);
 
+    if (rc != SCIM_KV_OK || is_being_deleted(v, tenant, name)) {
+        return rc;
+    }
     scim_key_begin(&key, SCIM_TABLE_COUNTER);
     scim_key_u32(&key, tenant);
     scim_key_bytes(&key, "T", 1);
@@ -1280,10 +1354,8 @@ static scim_kv_rc compare_tally(verifying *v, const tally *t)
         return rc;
     }
     finding = count_fault(v, said, counted);
-    rc = name_of_tenant(&finding.tenant, v, tenant);
-    if (rc == SCIM_KV_OK) {
-        rc = lookup(&type, v, v->types, number);
-    }
+    finding.tenant = name;
+    rc = lookup(&type, v, v->types, number);
     if (rc == SCIM_KV_OK) {
         finding.type = type ? type->type : NULL;
         report(v, &finding);
@@ -1347,7 +1419,7 @@ static const scim_error *begin_in_view(scim_view *view, void *baton)
 
     take_view(b->v, view);
     if (b->v->only) {
-        SCIM_ERR(scim_tenant_find(&b->tenant, view, b->v->only));
+        SCIM_ERR(tenant_read(&b->tenant, view, b->v->only));
     }
     return scim_store_error(view->pool, learn(b->v), "verifying");
 }
