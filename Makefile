@@ -11,9 +11,14 @@
 #     make coverage    lines that the unit tests run; fails where they are too few
 #   make conformance   public suites from PyPI against a real server
 #   make fuzz       libFuzzer over what comes from outside (TIME=, TARGETS=, MERGE=1)
+#   make browser    the pages for people, as Chromium shows them
+#   make screenshots   pictures of the status page: build/status-light.png, -dark, -phone
 #   make bench      how fast it is with a million users (N=, DURATION=, ROUNDS=, JSON=, PEERS=1)
-#   make install    DESTDIR=, LIBEXECDIR=, SBINDIR=, INCLUDEDIR=
-#   make format, make rules, make clean
+#   make install    PREFIX=/usr/local, DESTDIR=, LIBEXECDIR=, INCLUDEDIR=; make uninstall
+#   make deb        Debian packages, in build/deb (LINTIAN=1, DEB_VERSION=)
+#   make newcomer   README's own commands in a clean Debian 12 (PARTS=)
+#   make platform   make check in a clean Debian (SUITE=trixie, CC=gcc or clang, T=)
+#   make format, make man, make rules, make clean
 #
 # DEV=1 asks for more warnings and turns them into errors.  run, check, the gates and
 # conformance install what is missing, and so does "make deps" for a build.
@@ -29,6 +34,8 @@ CC ?= cc
 APXS ?= $(firstword $(shell command -v apxs2 apxs) apxs)
 PROVE ?= prove
 PKGS := apr-1 apr-util-1 jansson libcrypto libssl libutf8proc libxxhash zlib
+# Of scimctl alone, beside libcsv, which no pkg-config knows.
+CTL_PKGS := libcurl
 
 # Callbacks have the parameters that their callers give: not all are of use.
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
@@ -54,6 +61,7 @@ endif
 # machine that has none of them yet.
 PKG_CFLAGS = $(shell pkg-config --cflags $(PKGS))
 PKG_LIBS = $(shell pkg-config --libs $(PKGS)) -llmdb
+CTL_LIBS = $(shell pkg-config --libs $(CTL_PKGS)) -lcsv
 HTTPD_CFLAGS = -isystem $(shell $(APXS) -q INCLUDEDIR)
 
 lib_src := $(wildcard mod_scim/core/*.c mod_scim/kv/*.c mod_scim/store/*.c mod_scim/service/*.c)
@@ -66,7 +74,7 @@ obj = $(patsubst %.c,$(O)/%.o,$(1))
 units := $(patsubst t/unit/%.c,$(O)/t/unit/%.t,$(filter t/unit/test_%.c,$(unit_src)))
 
 .PHONY: all deps run check check-long gates lint objects tidied cppchecked valgrind tsan coverage conformance bench fuzz \
-    install clean format rules tools
+    browser screenshots install uninstall deb newcomer platform clean format man rules tools
 .SECONDARY: $(units:.t=.o)
 all: $(O)/mod_scim.so $(O)/scimctl
 
@@ -74,7 +82,7 @@ all: $(O)/mod_scim.so $(O)/scimctl
 tools:
 	@for tool in pkg-config $(firstword $(CC)) $(APXS); do \
 	    command -v "$$tool" >/dev/null || { echo "$$tool is missing: run make deps first" >&2; exit 1; }; \
-	done; pkg-config --exists $(PKGS) || { echo "libraries are missing: run make deps first" >&2; exit 1; }
+	done; pkg-config --exists $(PKGS) $(CTL_PKGS) || { echo "libraries are missing: run make deps first" >&2; exit 1; }
 
 # A schema document as a C string literal: "conf/schemas/User.json" -> User.inc
 $(O)/gen/%.inc: conf/schemas/%.json | tools
@@ -98,7 +106,7 @@ $(O)/mod_scim.so: $(call obj,$(httpd_src)) $(O)/libscim.a
 	mv $@.new $@
 
 $(O)/scimctl: $(call obj,$(ctl_src)) $(O)/libscim.a
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(PKG_LIBS) $(CTL_LIBS)
 
 $(O)/t/unit/%.t: $(O)/t/unit/%.o $(O)/libscim.a
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(PKG_LIBS) -lcmocka -lpthread
@@ -118,7 +126,7 @@ $(O)/t/fuzz/%: $(O)/t/fuzz/%.o $(O)/mod_scim/httpd/config.o $(O)/libscim.a
 $(O)/t/unit/test_crash.t: $(O)/t/fault/record.o
 $(addprefix $(O)/t/unit/,test_fault.t test_fault_store.t): $(O)/t/fault/shim.o
 
-$(O)/t/fault/shim.so: $(O)/t/fault/shim.o
+$(O)/t/fault/%.so: $(O)/t/fault/%.o
 	$(CC) -shared $(CFLAGS) $(LDFLAGS) -o $@ $<
 
 # With ThreadSanitizer, what a server has loaded in place of a part of libapr.
@@ -142,7 +150,7 @@ T ?= t/guard t/unit t/http t/idp
 check:
 	@t/lib/deps check
 	@$(first_build)
-	@$(MAKE) --no-print-directory -s all $(units) $(O)/t/fault/shim.so \
+	@$(MAKE) --no-print-directory -s all $(units) $(O)/t/fault/shim.so $(O)/t/fault/clock.so \
 	    $(if $(findstring thread,$(SAN)),$(O)/t/gates/atomics.so)
 	@SCIM_BUILD=$(abspath $(O)) SCIM_SAN=$(SAN) SCIM_VALGRIND=$(VALGRIND) PROVE="$(PROVE)" \
 	    CMOCKA_MESSAGE_OUTPUT=TAP t/lib/check $(T)
@@ -194,14 +202,14 @@ cppchecked:
 # What takes a tenth of a second by itself takes seconds here: left out are those
 # that do one thing very often, those that measure time, and test_json.c, which looks
 # into memory that has been given back.
-MEMCHECK ?= $(patsubst %,t/unit/test_%.c,batch buffer bulk clock cursor data error etag fuzz id \
+MEMCHECK ?= $(patsubst %,t/unit/test_%.c,batch buffer bulk clock cursor data error etag fuzz gauge id \
     interop list me needle params path project query rate render route schema service \
-    sort store subject tenants text time token validate) t/http/leak.t
+    sort store subject tally tenants text time token validate) t/http/leak.t
 valgrind:
 	$(call part,valgrind) $(submake) check VALGRIND=1 T="$(MEMCHECK)"
 
 # Whatever has threads of its own; then servers, whose threads share all.
-RACES ?= $(patsubst %,t/unit/test_%.c,backup interleave kv rate resource store verify)
+RACES ?= $(patsubst %,t/unit/test_%.c,backup interleave kv rate resource store tally verify)
 SERVED ?= $(patsubst %,t/http/%.t,bulk concurrency deprovision export kill limit revoke stream)
 tsan:
 	$(call part,units and worker) env SCIM_MPM=worker $(submake) check SAN=thread O=$(O)/thread T="$(RACES) $(SERVED)"
@@ -240,13 +248,67 @@ fuzz:
 	    $(addprefix $(O)/fuzz/t/fuzz/,$(TARGETS))
 	@O=$(O)/fuzz TIME="$(TIME)" TARGETS="$(TARGETS)" MERGE="$(MERGE)" t/fuzz/run
 
+# Not of "make check": a browser is large.
+browser:
+	@t/lib/deps browser
+	@$(first_build)
+	@$(MAKE) --no-print-directory -s all $(O)/t/fault/clock.so
+	@SCIM_BUILD=$(abspath $(O)) SCIM_SAN=$(SAN) PROVE="$(PROVE)" t/lib/check $(if $(filter-out t/guard t/unit t/http t/idp,$(T)),$(T),t/browser)
+
+screenshots:
+	@t/lib/deps browser
+	@$(first_build)
+	@$(MAKE) --no-print-directory -s all $(O)/t/fault/clock.so
+	@SCREENSHOTS=$(abspath $(O)) SCIM_BUILD=$(abspath $(O)) t/lib/check t/browser/status.t
+
+PREFIX ?= /usr/local
+SBINDIR ?= $(PREFIX)/sbin
+MANDIR ?= $(PREFIX)/share/man
+COMPLETIONDIR ?= $(PREFIX)/share/bash-completion/completions
 LIBEXECDIR ?= $(shell $(APXS) -q LIBEXECDIR)
 INCLUDEDIR ?= $(shell $(APXS) -q INCLUDEDIR)
-SBINDIR ?= /usr/local/sbin
 install: all
 	install -D -m 644 $(O)/mod_scim.so $(DESTDIR)$(LIBEXECDIR)/mod_scim.so
 	install -D -m 755 $(O)/scimctl $(DESTDIR)$(SBINDIR)/scimctl
 	install -D -m 644 include/mod_scim.h $(DESTDIR)$(INCLUDEDIR)/mod_scim.h
+	install -D -m 644 conf/man/scimctl.8 $(DESTDIR)$(MANDIR)/man8/scimctl.8
+	install -D -m 644 conf/man/mod_scim.5 $(DESTDIR)$(MANDIR)/man5/mod_scim.5
+	install -D -m 644 conf/completion/scimctl $(DESTDIR)$(COMPLETIONDIR)/scimctl
+
+uninstall:
+	rm -f $(DESTDIR)$(LIBEXECDIR)/mod_scim.so $(DESTDIR)$(SBINDIR)/scimctl $(DESTDIR)$(INCLUDEDIR)/mod_scim.h \
+	    $(DESTDIR)$(MANDIR)/man8/scimctl.8 $(DESTDIR)$(MANDIR)/man5/mod_scim.5 $(DESTDIR)$(COMPLETIONDIR)/scimctl
+
+# The packages are built from a tree of their own, in which conf/debian is debian/.
+# One release of Debian has other libraries than the next: the version says which.
+VERSION = $(shell sed -n 's/^.define SCIM_VERSION "\(.*\)"/\1/p' include/scim/version.h)
+DEB_VERSION ?= $(VERSION)$(shell . /etc/os-release && echo "+$$ID$$VERSION_ID")
+DEB_DATE = $(shell date -uRd "@$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null || stat -c %Y include/scim/version.h)}")
+staged = $(O)/deb/libapache2-mod-scim-$(VERSION)
+deb:
+	@t/lib/deps $(if $(LINTIAN),lintian,deb)
+	rm -rf $(O)/deb
+	mkdir -p $(staged)/t
+	cp -a Makefile README LICENSE conf include mod_scim $(staged)/
+	cp -a t/example $(staged)/t/
+	mv $(staged)/conf/debian $(staged)/debian
+	sed -e 's/@VERSION@/$(DEB_VERSION)/' -e 's/@DATE@/$(DEB_DATE)/' $(staged)/debian/changelog.in > $(staged)/debian/changelog
+	rm $(staged)/debian/changelog.in
+	cd $(staged) && env -u MAKEFLAGS -u MAKELEVEL -u O -u CC -u CFLAGS -u CPPFLAGS -u LDFLAGS dpkg-buildpackage -us -uc -b
+	$(if $(LINTIAN),lintian --fail-on error$(comma)warning $(O)/deb/*.changes)
+	@ls $(O)/deb/*.deb
+
+newcomer:
+	@O=$(abspath $(O)) t/newcomer/run
+
+SUITE ?= bookworm
+platform:
+	@O=$(abspath $(O)) SUITE=$(SUITE) CC=$(CC) T="$(T)" t/newcomer/platform
+
+# What scimctl says of itself, and README's reference of directives, as man pages: they
+# are kept in the tree, and t/guard/man.t says when they are out of date.
+man: $(O)/scimctl
+	conf/man/generate $(O)/scimctl
 
 rules:
 	@t/guard/rules.t --print

@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: Apache-2.0
 # Dependencies point down: httpd -> service -> store -> kv, core below all; ctl
-# uses store and what is below it.  Foreign libraries stay in their room.
+# uses service and what is below it.  Foreign libraries stay in their room.
 use strict;
 use warnings;
 use FindBin;
@@ -17,7 +17,7 @@ my %below = (
     store => [qw(core kv store)],
     service => [qw(core kv store service)],
     httpd => [qw(core kv store service httpd)],
-    ctl => [qw(core kv store ctl)],
+    ctl => [qw(core kv store service ctl)],
 );
 
 my $httpd_header = qr{^(?:httpd|http_\w+|ap_\w+|util_\w+|mod_\w+|unixd|scoreboard|mpm_\w+|heartbeat)\.h$};

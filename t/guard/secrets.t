@@ -20,6 +20,7 @@ my %allowed = (
         'APR_ARRAY_IDX(older, i, scim_older_token).identity.hint, hint' => 'hints, which are shown to the administrator',
         'row->connection, r->connection' => 'names of connections',
         'row->hint, r->hint' => 'hints',
+        'text, "read", len' => 'a name of a scope', 'text, "write", len' => 'a name of a scope',
     },
     'mod_scim/store/secret.c' => {
         'fact->stored, stored' => 'two hashes that were both read from the store',

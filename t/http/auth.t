@@ -200,6 +200,7 @@ subtest 'C-271 the anonymous path is for those without a token' => sub {
 
 subtest 'C-014 a configuration that forgets to ask opens nothing' => sub {
     # The administrator is told that nobody asks, or that nobody can.
+    $s->expect_log(qr/SCIM1322: SCIMEngine On at line \d+ of .*: nobody is asked for a token/);
     $s->expect_log(map({ qr/SCIM1103: the endpoint $_ has no AuthType Bearer: add/ } grep { !/granted$|any|no-require/ || /digest/ } sort keys %careless),
         qr/AH01627: AuthType configured with no corresponding authorization/);
     for my $base (sort keys %careless) {

@@ -73,7 +73,7 @@ subtest 'a wrong value names the directive and what it may be' => sub {
 };
 
 subtest 'a directive in the wrong place is told where it belongs' => sub {
-    my @belongs = ('SCIMEngine', 'belongs directly in a <Location> or <LocationMatch> section');
+    my @belongs = ('SCIMEngine', '<Location> or <LocationMatch>');
     refused('SCIMEngine at server level', 'conf', 'SCIMEngine On', 'SCIMEngine', 'not allowed outside of sections');
     refused('SCIMEngine in a Directory', 'conf', "<Directory /tmp>\nSCIMEngine On\n</Directory>", @belongs);
     refused('SCIMEngine in Files', 'conf', "<Files x>\nSCIMEngine On\n</Files>", @belongs);

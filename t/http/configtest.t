@@ -69,6 +69,15 @@ my @server = (
     ['<SCIMTenantPolicy acme', '<SCIMTenantPolicy>', "missing closing '>'", '</SCIMTenantPolicy>'],
     ['<SCIMTenantPolicy acme>', '<SCIMTenantPolicy>', 'was not closed'],
     ['SCIMStoer lmdb:/x', 'SCIMStoer', 'perhaps misspelled'],
+    ['SCIMCustomGroups ingore', 'ingore', 'did you mean ignore?'],
+    ['SCIMOnGroupDelete deactive', 'deactive', 'did you mean deactivate?'],
+    ['SCIMDanglingReferences refused', 'refused', 'did you mean refuse?'],
+    ['SCIMUserAttribute username.', 'username.', 'did you mean userName?'],
+    ['SCIMRole admin Staff Sales staff', 'staff', 'let one pattern give one role'],
+    ["<Directory />\nSCIMEngine On\n</Directory>", 'SCIMEngine', 'is not allowed in <Directory>: it belongs in the <Location>'],
+    ["<Files x>\nSCIMMaxBody 1m\n</Files>", 'SCIMMaxBody', 'is not allowed in <Files>: it belongs in the <Location>'],
+    ["<DirectoryMatch ^/srv>\nSCIMRequireTLS Off\n</DirectoryMatch>", 'SCIMRequireTLS', 'is not allowed in <DirectoryMatch>: it belongs in the <Location>'],
+    ["<Location /x>\n<Limit GET>\nSCIMRateLimit 1/s\n</Limit>\n</Location>", 'SCIMRateLimit', 'cannot occur within <Limit>'],
 );
 my @location = (
     ['SCIMEngine perhaps', 'perhaps', 'On or Off'],
@@ -78,6 +87,8 @@ my @location = (
     ['SCIMTenant a/b', 'a/b', '1 to 64 of A-Z a-z 0-9 . _ -'],
     ['SCIMTenant %{nothing', '%{nothing', 'cannot parse expression'],
     ['SCIMProfile strict', 'strict', 'rfc or interop'],
+    ['SCIMProfile interopp', 'interopp', 'did you mean interop?'],
+    ['SCIMGroupPatchReturn minmal', 'minmal', 'did you mean minimal?'],
     ['SCIMGroupPatchReturn full', 'full', 'minimal or representation'],
     ['SCIMDefaultPageSize 0', '0', 'a whole number of at least 1'],
     ['SCIMMaxPageSize all', 'all', 'a whole number of at least 1'],
@@ -141,7 +152,8 @@ for my $part (['conf', @server], ['location', @location]) {
     subtest "what is wrong in \"$where\"" => sub {
         for my $case (@cases) {
             my ($text, $word, $remedy, @end) = @$case;
-            is_explained($text, $where, join("\n", "$before$text", @end, ''), qr{line $line of /\S+/httpd[.]conf:}, $word, $remedy);
+            my $at = $line + ($text =~ /^(.*)\nSCIM/s ? $1 =~ tr/\n// + 1 : 0);
+            is_explained($text, $where, join("\n", "$before$text", @end, ''), qr{line $at of /\S+/httpd[.]conf:}, $word, $remedy);
         }
     };
 }
@@ -157,7 +169,7 @@ subtest 'of each directive there is a wrong one' => sub {
     my $code = join '', map { slurp($_) } glob "$FindBin::Bin/../../mod_scim/httpd/*.c";
     my @names = $code =~ /\bAP_INIT_\w+\s*\(\s*"(<?SCIM\w+)/g;
     cmp_ok(scalar @names, '>', 30, 'directives are found');
-    my $wrong = join "\n", map { $_->[0] } @server, @location;
+    my $wrong = join "\n", map { $_->[0] } grep { $_->[0] !~ /\n/ } @server, @location;
     is_deeply([grep { $wrong !~ /^\Q$_\E\b/m } @names], [], 'all are in the table');
     cmp_ok(@server + @location + @whole, '>=', 40, 'which is long enough');
 };
@@ -224,6 +236,11 @@ subtest 'it touches no file' => sub {
     $s->wait_access(qr/POST/);
     delete $s->{http};
     touches_nothing('beside a server that runs', $s);
+    # Reading it as any program does would tell a later time.
+    my $data = $s->store . '/data.mdb';
+    utime time - 200000, time - 100000, $data or die "$data: $!\n";
+    is((test_of($s))[0], 0, 'again');
+    cmp_ok((stat $data)[8], '<', time - 100000, 'the store is not seen to be read');
     # Its policy is another, which a start would write to the store.
     $s->write_conf(conf => "SCIMAuditLog |/nowhere/program\nSCIMRole guest Guests\nSCIMOnGroupDelete delete\n");
     touches_nothing('with another configuration', $s);
@@ -238,6 +255,146 @@ subtest 'it touches no file' => sub {
     my $before = state_of($s->dir);
     isnt((test_of($s))[0], 0, 'one that is wrong');
     is_deeply(state_of($s->dir), $before, 'changes nothing, either');
+    $s->log_clean;
+};
+
+# --- warnings ----------------------------------------------------------------
+
+my $acme = Scim::Httpd->new(tenant => 'acme', start => 0);
+my $other_store = Scim::Httpd->new(tenant => 'default', start => 0);
+$other_store->scimctl('tenant', 'create', 'beta');
+
+my $endpoint = "SCIMEngine On\nAuthType Bearer\nAuthName SCIM\nRequire valid-user\n";
+my $open = 'Listen 0.0.0.0:' . ($acme->port + 1) . "\n"; # nothing listens there: it is never started
+
+# The lines of warnings, of a configuration that is right.
+sub warnings_of
+{
+    my ($name, $s, %conf) = @_;
+    my ($code, $said) = $s->configtest(conf => '', location => '', locations => undef, modules => [], %conf);
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    is($code, 0, "$name: the configuration is right") or diag($said);
+    like($said, qr/^Syntax OK$/m, "$name: and said to be");
+    return grep { !/^Syntax OK$/ } split /\n/, $said;
+}
+
+# Each: what stands there, and what one line of the warnings says, or none.
+my @doubtful = (
+    ['a tenant that is there', { location => 'SCIMTenant acme' }],
+    ['a tenant that is not', { location => 'SCIMTenant acne' }, 'SCIM1314: SCIMTenant acne at line ', 'has no tenant of that name', '"scimctl tenant create acne"; did you mean acme?'],
+    ['a tenant for a server', { conf => 'SCIMTenant x' }, 'SCIM1314: SCIMTenant x at line ', 'scimctl tenant create x"'],
+    ['an expression', { location => 'SCIMTenant %{SERVER_NAME}' }],
+    ['users of no tenant', { conf => "<Location /y>\nAuthType None\nRequire scim-user\n</Location>" }, 'SCIM1315: Require scim-user at line ', 'tenant default, which', 'add SCIMTenant (acme)'],
+    ['users of one', { conf => "<Location /y>\nAuthType None\nSCIMTenant acme\nRequire scim-user\n</Location>" }],
+    ['two sections of a tenant', { conf => "<SCIMTenantPolicy acme>\nSCIMRole a A\n</SCIMTenantPolicy>\n<SCIMTenantPolicy acme>\nSCIMRole b B\n</SCIMTenantPolicy>" },
+        'SCIM1316: <SCIMTenantPolicy acme> at line ', 'no effect: the section at line ', 'make them one'],
+    ['members of what gives no role', { conf => 'SCIMOnGroupDelete delete' }, 'SCIM1317: SCIMOnGroupDelete has no effect', 'no SCIMRole'],
+    ['members of what gives no role to a tenant', { conf => "SCIMRole a A\n<SCIMTenantPolicy b>\nSCIMOnGroupDelete deactivate\n</SCIMTenantPolicy>" }],
+    ['members of a tenant that has no roles', { conf => "SCIMOnGroupDelete delete\n<SCIMTenantPolicy b>\nSCIMUniqueGroupNames Off\n</SCIMTenantPolicy>" }],
+    ['members of a tenant for which it is said', { conf => "<SCIMTenantPolicy b>\nSCIMOnGroupDelete delete\n</SCIMTenantPolicy>" }, 'SCIM1317: SCIMOnGroupDelete of tenant b has no effect'],
+    ['members of what gives one', { conf => "SCIMRole a A\nSCIMOnGroupDelete delete" }],
+    ['patterns within patterns', { conf => 'SCIMRole a "acme*" Staff' . "\n" . 'SCIMRole b "acme-x*" "acme-xy" "Staff*"' }],
+    ['a role', { conf => "SCIMRole member M\n<Location /y>\nAuthType None\nSCIMTenant acme\nRequire scim-role Member %{SERVER_NAME}\n</Location>" }],
+    ['a role of a tenant', { conf => "<SCIMTenantPolicy acme>\nSCIMRole member M\n</SCIMTenantPolicy>\n<Location /y>\nAuthType None\nSCIMTenant acme\nRequire scim-role member\n</Location>" }],
+    ['a role that is none', { conf => "SCIMRole member M\n<Location /y>\nAuthType None\nSCIMTenant acme\n<RequireAll>\nRequire not scim-role memebr\nRequire all granted\n</RequireAll>\n</Location>" },
+        'SCIM1318: Require scim-role at line ', 'no SCIMRole gives the role memebr', 'did you mean member?'],
+    ['passwords that nobody keeps', { modules => ['auth_basic'], conf => "<Location /y>\nAuthType Basic\nAuthName y\nAuthBasicProvider scim\nSCIMTenant acme\nRequire scim-user\n</Location>" },
+        'SCIM1319: AuthBasicProvider scim at line ', 'set SCIMPasswordSync On'],
+    ['passwords', { modules => ['auth_basic'], conf => "SCIMPasswordSync On\n<Location /y>\nAuthType Basic\nAuthName y\nAuthBasicProvider scim\nSCIMTenant acme\nRequire scim-user\n</Location>" }],
+    ['no TLS', { conf => $open }, 'SCIM1320: SCIMEngine On at line ', 'no TLS (SSLEngine on)', 'are answered 403', 'SCIMRequireTLS'],
+    ['a proxy that ends TLS', { conf => $open, location => q(SCIMRequireTLS "expr=! -R '10.0.0.5'") }],
+    ['TLS switched off', { conf => $open, location => 'SCIMRequireTLS Off' }],
+    ['for this machine only', { conf => "Listen 127.0.0.2:18080\nListen [::1]:18080" }],
+    ['TLS', { modules => ['ssl'], conf => "$open<VirtualHost *>\nServerName b\nSSLEngine on\n</VirtualHost>" }],
+    ['TLS for all', { modules => ['ssl'], conf => "${open}SSLEngine on\n<VirtualHost *>\nServerName b\n</VirtualHost>" }],
+    ['TLS beside who tells of it', { modules => ['ssl'], locations => '', conf => "$open<VirtualHost *:80>\nServerName a\n<Location /s>\n$endpoint</Location>\n</VirtualHost>\n"
+        . "<VirtualHost *:443>\nServerName a\nSSLEngine on\n<Location /s>\n$endpoint</Location>\n</VirtualHost>" }],
+    ['TLS for another', { modules => ['ssl'], locations => '', conf => "$open<VirtualHost *>\nServerName a\n<Location /s>\n$endpoint</Location>\n</VirtualHost>\n"
+        . "<VirtualHost *:443>\nServerName b\nSSLEngine on\n<Location /t>\n$endpoint</Location>\n</VirtualHost>" }, 'SCIM1320: SCIMEngine On at line '],
+    ['a URL without TLS', { conf => $open, location => "SCIMBaseURL http://scim.example.com/v2\nSCIMRequireTLS expr=true" }, 'SCIM1321: ', 'clients are told to come to http://scim.example.com/v2', 'https://'],
+    ['nobody asks', { locations => "<Location /s>\nSCIMEngine On\n</Location>" }, 'SCIM1322: SCIMEngine On at line ', 'all requests are answered 500', 'add AuthType Bearer, AuthName SCIM and Require valid-user'],
+    ['somebody asks elsewhere', { locations => "<Location /s>\nSCIMEngine On\n</Location>\n<Location />\nAuthType Bearer\nAuthName SCIM\nRequire valid-user\n</Location>" }],
+    ['a certificate speaks', { modules => ['ssl'], locations => "<Location /s>\nSCIMEngine On\nSCIMTenant acme\nSCIMConnection %{SSL_CLIENT_S_DN_CN}\n</Location>" }],
+    ['somebody asks by a condition', { locations => "<Location /s>\nSCIMEngine On\n<If true>\nAuthType Bearer\nAuthName SCIM\nRequire valid-user\n</If>\n</Location>" }],
+    ['pages', { location => 'SCIMMaxPageSize 50' }],
+    ['pages that are none', { location => "SCIMMaxPageSize 50\nSCIMDefaultPageSize 80" }, 'SCIM1323: SCIMEngine On at line ', 'SCIMDefaultPageSize is 80', 'the 50 of SCIMMaxPageSize'],
+);
+
+# Each line that is told of has what it is told of.
+sub lines_are_right
+{
+    my ($name, $text) = @_;
+    while ($text =~ /(\S+ \S+) at line (\d+) of (\S+?)[:,]? /g) {
+        my ($what, $number, $file) = ($1, $2, $3);
+        my $line = (split /\n/, slurp($file))[$number - 1] // 'none';
+        like($line, $what =~ /section$/ ? qr/^\s*<SCIM/ : qr/^\s*@{[ quotemeta($what) =~ s{^Require\\ }{Require (?:not )?}r ]}/, "$name: line $number");
+    }
+}
+
+subtest 'what is doubtful is told in words, and what is not is not' => sub {
+    for my $case (@doubtful) {
+        my ($name, $conf, @says) = @$case;
+        my @lines = warnings_of($name, $acme, %$conf);
+        is(scalar @lines, @says ? 1 : 0, "$name: so many warnings") or diag(join "\n", @lines);
+        for my $part (@says) {
+            like($lines[0], qr/\[scim:warn\].*\Q$part\E/, "$name: $part");
+        }
+        lines_are_right($name, "@lines");
+    }
+    my @lines = warnings_of('of another store', $acme, conf => 'SCIMStore lmdb:' . $other_store->store, location => 'SCIMTenant beta');
+    is_deeply(\@lines, [], 'each server has tenants of its own');
+};
+
+subtest 'a store that cannot be used' => sub {
+    my $told = sub {
+        my ($name, $url, @says) = @_;
+        my @lines = warnings_of($name, $acme, conf => "SCIMStore $url", location => '');
+        is(scalar @lines, @says ? 1 : 0, "$name: so many warnings") or diag(join "\n", @lines);
+        like($lines[0], qr/\[scim:warn\].*SCIM1312: SCIMStore lmdb:.*\Q$_\E/, "$name: $_") for @says;
+    };
+    my $dir = $acme->dir;
+    $told->('one that is made when httpd starts', "$dir/new");
+    ok(!-e "$dir/new", 'and not before');
+    $told->('a directory in none', "$dir/no/where", "there is no directory $dir/no, in which $dir/no/where is to be made", 'httpd would not start');
+    $told->('a file', "$dir/httpd.conf", 'is not a directory');
+    mkdir "$dir/wide" or die "$!\n";
+    chown((stat $acme->store)[4, 5], "$dir/wide");
+    chmod 0777, "$dir/wide";
+    $told->('one that all may write to', "$dir/wide", "chmod 700 $dir/wide");
+    symlink '/etc/passwd', "$dir/wide/data.mdb" or die "$!\n";
+    chmod 0700, "$dir/wide";
+    $told->('one of links', "$dir/wide", 'is a symbolic link');
+    unlink "$dir/wide/data.mdb";
+    $told->('an empty directory', "$dir/wide");
+    if ($> == 0) {
+        chown 0, 0, "$dir/wide";
+        $told->('of another user', "$dir/wide", "may not write to $dir/wide", 'belongs to user root, uid 0, with mode 0700', 'must belong to that user');
+        my $file = $acme->store . '/data.mdb';
+        my ($uid, $gid) = (stat $file)[4, 5];
+        chown 0, 0, $file;
+        $told->('a file of another user', $acme->store, "may not write to $file", 'belongs to user root');
+        chown $uid, $gid, $file;
+    }
+    $told->('one that is right', $acme->store);
+    mkdir "$dir/small" or die "$!\n";
+    SKIP: {
+        skip 'this user may not mount a file system', 2
+            if $> != 0 || system("mount -t tmpfs -o size=8m,mode=0700,uid=@{[ (stat $acme->store)[4] ]} none $dir/small 2>/dev/null");
+        $told->('a disk with room', "$dir/small");
+        system("head -c 8200000 /dev/zero >$dir/small/large");
+        my @lines = warnings_of('a disk that is nearly full', $acme, conf => "SCIMStore $dir/small", location => '');
+        system("umount -l $dir/small");
+        like("@lines", qr/SCIM1313: SCIMStore lmdb:\S+: its file system has 0 MiB left/, 'a disk that is nearly full');
+    }
+};
+
+subtest 'a start tells the same, once, in the error log' => sub {
+    my $s = Scim::Httpd->new(tenant => 'acme', location => 'SCIMTenant nobody');
+    $s->expect_log(qr/\[scim:warn\].*SCIM1314: SCIMTenant nobody at line/);
+    is(scalar(grep { /SCIM1314/ } $s->error_log), 1, 'once');
+    $s->scimctl('tenant', 'create', 'nobody');
+    $s->graceful;
+    is(scalar(grep { /SCIM1314/ } $s->error_log), 1, 'and no more when it is there');
     $s->log_clean;
 };
 

@@ -239,7 +239,7 @@ subtest 'C-014 where nothing else asks, the expression does' => sub {
     is_error($s->get($s->url('/secret/Users'), @named), 403, undef, 'Require expr that does not hold');
     $s->expect_log(qr{AH01630: client denied by server configuration: scim:/secret/Users});
     is_error($s->get($s->url('/digest/Users'), @named), 500, undef, 'an AuthType that nobody serves');
-    $s->expect_log(qr{SCIM1103: the endpoint /digest has no AuthType Bearer});
+    $s->expect_log(qr{SCIM1103: the endpoint /digest has no AuthType Bearer}, qr{SCIM1314: SCIMTenant nobody at line});
 };
 
 subtest 'C-014 a redirect inside the server is asked as well' => sub {

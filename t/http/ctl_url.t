@@ -47,6 +47,7 @@ subtest 'one endpoint' => sub {
 };
 
 subtest 'many endpoints' => sub {
+    $s->expect_log(qr/SCIM1314: SCIMTenant beta at line /);
     $s->write_conf(
         conf => endpoint('/only', 'SCIMTenant acme')
             . endpoint('/beta only', 'SCIMTenant beta')

@@ -319,7 +319,7 @@ subtest 'langfuse-16027 a password makes no login where none is asked for, and i
     my $plain = made($s, '/Users', user('plain'));
     is($r->status, 201, 'it is accepted');
     is($s->get($s->url('/login/page.txt'), authorization => 'Basic ' . encode_base64("pass:$word", ''))->status, 401, 'and no login');
-    $s->expect_log(qr/SCIM1414: .* no passwords are kept for tenant default/, qr/AH01618: user pass not found/);
+    $s->expect_log(qr/SCIM1414: .* no passwords are kept for tenant default/, qr/SCIM1319: AuthBasicProvider scim at line/, qr/AH01618: user pass not found/);
     my @answers = ($r, $s->put($path, user('pass', password => $word)), $s->patch($path, ops(['replace', 'password', $word])),
         $s->get($path), $s->get("$path?attributes=password"), $s->get("$path?attributes=password,userName"), $s->get('/Users?count=1000'),
         $s->get('/Users?attributes=password'), $s->post('/Users/.search', { schemas => ['urn:ietf:params:scim:api:messages:2.0:SearchRequest'], attributes => ['password'] }));
@@ -350,7 +350,7 @@ subtest 'scim-for-keycloak-8 what is not configured is closed' => sub {
         is_error($r, 500, undef, 'without AuthType and Require: nobody, with ' . ($header ? $header =~ s/ .*//r : 'nothing'));
         unlike($r->content, $told, 'and nothing is told');
     }
-    $s->expect_log(qr/SCIM1103: the endpoint \/forgotten has no AuthType Bearer: add/);
+    $s->expect_log(qr/SCIM1103: the endpoint \/forgotten has no AuthType Bearer: add/, qr/SCIM1322: SCIMEngine On at line/);
     is_error($s->get($s->url('/granted/Users'), authorization => undef), 401, undef, 'Require all granted grants nothing');
 };
 

@@ -20,12 +20,14 @@ my @modules = qw(auth_basic proxy proxy_http);
 subtest 'each file is a configuration' => sub {
     my %files = ('../logs/none' => '', map { m{([^/]+)$}; ("../scim/$1" => slurp($_)) } glob "$EXAMPLES/*.json");
     my @examples = glob "$EXAMPLES/*.conf";
+    # What they say is to stand at server level.
+    my $elsewhere = qq{SCIMPasswordSync On\nSCIMRole super-admin "Super administrators"};
     cmp_ok(scalar @examples, '>', 2, 'there are some');
     for my $file (@examples) {
         my ($name) = $file =~ m{([^/]+)$};
         for my $define ('', 'Define SITE_OPENIDC') {
             my ($code, $out) = Scim::Httpd->configtest(
-                conf => "Define APACHE_LOG_DIR logs\n$define\nInclude $file\n", locations => '', modules => \@modules, files => \%files);
+                conf => "Define APACHE_LOG_DIR logs\n$elsewhere\n$define\nInclude $file\n", locations => '', modules => \@modules, files => \%files);
             is($code, 0, $name . ($define && " with $define")) or diag($out);
             unlike($out, qr/not defined|:warn\]/, 'and nothing is missing');
         }

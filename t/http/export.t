@@ -159,6 +159,8 @@ subtest 'a store that cannot be read' => sub {
     $s->spoil_store;
     $s->graceful;
     is_deeply(told('/open', 'babs', 'x-forge' => 'root'), {}, 'tells of nobody');
+    # It was made later.
+    $s->expect_log(qr/SCIM1314: SCIMTenant other at line/);
     $s->expect_log(qr/SCIM1302: /, qr/SCIM1303: /, qr/scim:error.*SCIM1403: who a user is cannot be read/);
 };
 

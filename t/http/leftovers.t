@@ -51,6 +51,14 @@ ExtendedStatus On
 <Location "/server-status">
     SetHandler server-status
 </Location>
+<Location "/provisioning">
+    SetHandler scim-connections
+    AuthType Basic
+    AuthName Provisioning
+    AuthBasicProvider scim
+    SCIMTenant default
+    Require scim-user
+</Location>
 EOT
 );
 die "no second tenant\n" if ($s->scimctl('tenant', 'create', 'other'))[0];
@@ -85,6 +93,17 @@ sub wrong_token
     return $tokens[-1];
 }
 
+# One that the page of connections shows.
+sub shown_token
+{
+    my ($who, $password, $connection) = @_;
+    my ($url, @login) = ($s->url('/provisioning'), authorization => 'Basic ' . encode_base64("$who:$password", ''));
+    my ($seal) = $s->get($url, @login)->content =~ /name="seal" value="(\w+)"/;
+    my $r = $s->post($url, "seal=$seal&act=create&connection=$connection&provider=entra&scope=read&expires=30d", @login,
+        'content-type' => 'application/x-www-form-urlencoded');
+    return $r->content =~ /(mscim_\w{49})/ ? $1 : die $r->content . "\n";
+}
+
 sub bearer { return (authorization => "Bearer $_[0]") }
 
 push @tokens, $s->token;
@@ -107,6 +126,8 @@ sub use_everything
     is($login->($s_name, $password), 200, 'a login');
     is($login->($s_name, password('wrong')), 401, 'a wrong one');
     is($login->('nobody-at', password('of nobody')), 401, 'one of nobody');
+    push @tokens, shown_token($s_name, $password, "shown-$s_name");
+    is($s->get('/Users?count=0', bearer($tokens[-1]))->status, 200, 'a token that was shown on a page');
     $s->put($path, user($s_name, password => password('put')));
     $s->patch($path, ops(['replace', 'password', password('patch')]));
     $s->patch($path, ops(['replace', undef, { password => password('no path') }]));
@@ -170,6 +191,10 @@ my @last = parallel(24, sub {
     return $s->get($s->url('/in/page.txt'), authorization => 'Basic ' . encode_base64("$who:" . ($_[0] % 2 ? $word : $wrong), ''))->status;
 });
 is(join(' ', @last), join(' ', (401, 200) x 12), 'logins at the end');
+push @tokens, parallel(8, sub {
+    delete $s->{http};
+    return shown_token($who, $word, "last-$_[0]");
+});
 my @pages = map { $s->get($s->url("/server-status$_"))->content } '', '?auto', '?notable';
 like($pages[0], qr{/scim/v2|/in/page}, 'the status page tells of requests');
 

@@ -22,6 +22,7 @@ sub basic
 }
 
 my $s = Scim::Httpd->new(
+    start => 0,
     modules => [qw(auth_basic authn_file)],
     files => { people => join '', map { "$_:{SHA}" . sha1_base64($password{$_}) . "=\n" } sort keys %password },
     conf => endpoint('/people', 'SCIMTenant globex') . endpoint('/all'),
@@ -29,6 +30,7 @@ my $s = Scim::Httpd->new(
     locations => endpoint('/scim/v2') . basic('/scim/v2/Me') . basic('/people/Me') . basic('/all'),
 );
 $s->scimctl(qw(tenant create globex));
+$s->start;
 my @globex = (authorization => 'Bearer ' . $s->new_token(tenant => 'globex', connection => 'okta'));
 
 sub as

@@ -235,7 +235,7 @@ subtest 'tenants' => sub {
     is(visit('zoe', 'of-zoe', 'other'), 401, 'nor somebody of elsewhere');
     is(visit('zoe', 'of-zoe', 'nowhere'), 401, 'a tenant that is none');
     $s->expect_log(qr/SCIM1414: .* tenant other/);
-    $s->expect_log(qr/SCIM1413: .* "nobody"/);
+    $s->expect_log(qr/SCIM1413: .* "nobody"/, qr/SCIM1314: SCIMTenant nobody at line/);
 };
 
 subtest 'C-050 C-311 a password is told nowhere' => sub {
@@ -327,7 +327,7 @@ $s->log_clean;
         locations => site('/site', 'scim'),
     );
     is(visit('anna', 'x'), 500, 'without a SCIMStore nobody gets in');
-    $s->expect_log(qr/SCIM1412: .* no SCIMStore/);
+    $s->expect_log(qr/SCIM1412: .* no SCIMStore/, qr/SCIM1319: AuthBasicProvider scim at line/);
     $s->log_clean;
 }
 done_testing();

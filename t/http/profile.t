@@ -260,6 +260,72 @@ subtest 'C-171 C-186 C-203 what clients send in PATCH' => sub {
     }
 };
 
+subtest 'C-039 C-046 C-202 values that are not where they belong' => sub {
+    my (undef, $one) = fresh();
+    my $manager = sub { return { $ENTERPRISE => { manager => $_[0] } } };
+    creates($manager->($one->{id}), '400 invalidValue', 201, 'S-26 a manager as text');
+    creates($manager->([{ value => $one->{id} }]), '400 invalidValue', 201, 'in a list');
+    creates({ emails => { value => 'a@x' } }, '400 invalidValue', 201, 'one value, no list');
+    creates({ emails => ['a@x'] }, '400 invalidValue', 201, 'a text as an element');
+    creates({ emails => [undef, '', { value => 'a@x' }] }, both(201), 'elements that are nothing');
+    creates({ roles => [{ value => 'x', displayName => 'X' }] }, '400 invalidSyntax', 201, 'displayName for display');
+    creates({ department => 'D' }, '400 invalidSyntax', 201, 'an attribute of an extension without its URN');
+    creates({ 'name.givenName' => 'G' }, '400 invalidSyntax', 201, 'a path for a name');
+    my $made = made($s, '/Users', user(names(), department => 'D', 'name.givenName' => 'G', emails => ['a@x'], $ENTERPRISE => { manager => $one->{id} }));
+    is_deeply([@$made{qw(name emails)}, $made->{$ENTERPRISE}{department}, $made->{$ENTERPRISE}{manager}{value}],
+        [{ givenName => 'G' }, [{ value => 'a@x' }], 'D', $one->{id}], 'each is stored where it belongs');
+    my $groups = sub { my ($member) = @_; return sub { $s->post("$_[0]/Groups", { %{ group(names()) }, members => [$member] }) } };
+    in_both($groups->({ '$ref' => "../Users/$one->{id}" }), '400 invalidValue', 201, 'a member with $ref alone');
+    in_both($groups->({ value => $one->{id}, displayName => 'X' }), '400 invalidSyntax', 201, 'a member with displayName');
+    patches({}, [['add', 'department', 'D']], both(200), 'a path without its URN');
+    patches({}, [['add', undef, { department => 'D' }]], '400 invalidSyntax', 200, 'a name in a value without it');
+    in_both(sub { my ($path) = fresh(); $s->patch("$_[0]$path", { schemas => [$PATCH_OP, $UNKNOWN], Operations => ops(['add', 'title', 'x'])->{Operations} }) },
+        '400 invalidSyntax', 200, 'a PatchOp of two URNs');
+};
+
+subtest 'C-186 members and lists by value' => sub {
+    my @ids = map { (fresh())[1]{id} } 1 .. 2;
+    my $left = sub {
+        my ($base, @operation) = @_;
+        my $id = made($s, '/Groups', group(names(), $ids[0]))->{id};
+        my $status = $s->patch("$base/Groups/$id", ops(\@operation))->status;
+        return join ' ', $status, scalar @{ $s->get("/Groups/$id")->json->{members} || [] };
+    };
+    my $other = qq(members[value eq "$ids[1]"]);
+    is($left->($base{interop}, 'add', $other), '204 2', 'interop: an add that names its member in the path');
+    is($left->($base{rfc}, 'add', $other), '400 1', 'rfc: no value');
+    is($left->($base{interop}, 'replace', $other, { value => $ids[1] }), '204 2', 'interop: a replace of one who is none adds');
+    is($left->($base{rfc}, 'replace', $other, { value => $ids[1] }), '204 1', 'rfc: it does not');
+    for my $profile (qw(interop rfc)) {
+        is($left->($base{$profile}, 'remove', $other), '204 1', "$profile: a remove of one who is none");
+        is($left->($base{$profile}, 'remove', 'members', []), '204 1', "$profile: a remove of none");
+    }
+    my @two = map { { value => $_ } } qw(a@x b@x);
+    my $emails = sub { return changed($s, "$_[0]" . (fresh(emails => \@two))[0], ['remove', 'emails', [$two[0]]])->{emails} };
+    is_deeply($emails->($base{interop}), [$two[1]], 'interop: of a list those go that are named');
+    is($emails->($base{rfc}), undef, 'rfc: all go');
+};
+
+subtest 'C-092 C-108 C-098 what is asked for' => sub {
+    my $name = names();
+    made($s, '/Users', user($name, externalId => '701984', emails => [{ type => 'work', value => 'q@x' }], $ENTERPRISE => { department => 'Q' }));
+    my %found = (
+        "userName eq $name" => '400 invalidFilter', 'externalId eq 701984' => '400 invalidFilter', 'department eq "Q"' => '400 invalidFilter',
+        'emails[type eq "work"].value eq "q@x"' => 1, 'emails eq "q@x"' => 1,
+    );
+    for my $filter (sort keys %found) {
+        my $ask = sub { $s->get("$_[0]/Users?filter=" . esc($filter)) };
+        is($ask->($base{interop})->json->{totalResults}, 1, "interop: $filter");
+        my $r = $ask->($base{rfc});
+        is($r->status == 200 ? $r->json->{totalResults} : error_of($r), $found{$filter}, "rfc: $filter");
+    }
+    in_both(sub { $s->get("$_[0]/Users?filter=" . esc("userName eq '$name'")) }, both('400 invalidFilter'), 'single quotes');
+    in_both(sub { $s->get("$_[0]/Users?attributes=" . esc('emails[type eq "work"].value')) }, both(200), 'a value filter in attributes');
+    for my $path ('//Users', '/Users/', '/serviceConfiguration', '/Users?&COUNT=0&') {
+        in_both(sub { $s->get("$_[0]$path") }, both(200), $path);
+    }
+};
+
 subtest 'the default is interop' => sub {
     is($s->post($s->url('/interop/Users'), user(names(), foo => 1))->status, 201, 'named');
     is($s->post('/Users', user(names(), foo => 1))->status, 201, 'not named');

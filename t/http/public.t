@@ -124,6 +124,8 @@ subtest 'a store that cannot be read' => sub {
     $s->graceful;
     is(who('/who', 'babs'), 503, 'is no answer');
     $s->expect_log(qr/SCIM1302: /, qr/SCIM1303: /);
+    # One was made later, the other never.
+    $s->expect_log(map { qr/SCIM1314: SCIMTenant $_ at line/ } qw(other nowhere));
 };
 
 $s->log_clean;

@@ -56,28 +56,42 @@ sub xxh3
 my ($format) = slurp("$FindBin::Bin/../../include/scim/store.h") =~ /SCIM_STORE_FORMAT (\d+)/
     or die "include/scim/store.h has no SCIM_STORE_FORMAT\n";
 
-# The record of the store's format as mod_scim/store/FORMAT has it: key, seal, number.
-sub format_record
+# A record of 4 to 8 bytes as mod_scim/store/FORMAT has it: key, seal, value.
+sub record
 {
-    my ($number) = @_;
-    my ($key, $value) = ('sformat', pack 'N', $number);
+    my ($key, $value) = @_;
     my $hash = xxh3($value, xxh3($key, 0));
     return map { $key . $_ . $value } pack('Q>', $hash), pack('Q<', $hash);
+}
+
+# Gives the record of that key another value.
+sub change_record
+{
+    my ($store, $key, $was, $is) = @_;
+    my $bytes = read_file("$store/data.mdb");
+    my @old = record($key, $was);
+    my @new = record($key, $is);
+    my $done = 0;
+    for my $i (0 .. $#old) {
+        $done += $bytes =~ s/\Q$old[$i]\E/$new[$i]/g;
+    }
+    die "$store has no record $key of that value\n" if !$done;
+    write_file("$store/data.mdb", $bytes);
 }
 
 # As another mod_scim would leave it.
 sub make_format
 {
     my ($store, $number) = @_;
-    my $bytes = read_file("$store/data.mdb");
-    my @old = format_record($format);
-    my @new = format_record($number);
-    my $done = 0;
-    for my $i (0 .. $#old) {
-        $done += $bytes =~ s/\Q$old[$i]\E/$new[$i]/g;
-    }
-    die "$store has no record of its format\n" if !$done;
-    write_file("$store/data.mdb", $bytes);
+    change_record($store, 'sformat', pack('N', $format), pack 'N', $number);
+}
+
+# As it would come from a system of another year.
+sub make_unicode
+{
+    my ($store) = @_;
+    my ($version) = read_file("$store/data.mdb") =~ /sunicode.{8}([\d.]{5,8}?)(?![\d.])/s or die "$store has no version of Unicode\n";
+    change_record($store, 'sunicode', $version, $version =~ tr/1-8/2-9/r);
 }
 
 sub make_newer { make_format($_[0], $format + 1) }
@@ -159,6 +173,7 @@ my %bad = (
     'no pages of LMDB' => [\&make_garbage, qr/backup/],
     'of a newer format' => [\&make_newer, qr/format @{[ $format + 1 ]}\b.*install/],
     'of an older format' => [\&make_older, qr/format @{[ $format - 1 ]}\b.*move it away/],
+    'of other tables of Unicode' => [\&make_unicode, qr/tables of Unicode \d.*"scimctl --store \S+ reindex"/],
     'cut short' => [\&make_short, qr{/data\.mdb is cut short\b.*restore a backup \(scimctl restore\), as user}],
     'empty' => [\&make_empty, qr/is empty\b.*restore it from a backup, or remove it/],
     'a link' => [\&make_link, qr/is a symbolic link\b.*put the file itself there/],
@@ -247,6 +262,25 @@ sub upgraded_under_way
     like($refused->header('retry-after') // '', qr/^[1-9]\d*$/, 'with Retry-After');
     is($server->get("/Users/$made->{id}")->status, 200, 'C-060 and is read on');
     $server->expect_log(qr/SCIM1201/);
+    $server->log_clean;
+}
+
+# A system with newer tables of Unicode: the remedy that the log names, and that
+# for a store which is damaged as well.
+sub other_unicode
+{
+    my ($words, $code_of_it, $says) = @_;
+    my $server = Scim::Httpd->new;
+    my $group = made($server, '/Groups', group("Stra\x{df}e", made($server, '/Users', user('BJENSEN'))->{id}));
+    $server->stop;
+    make_unicode($server->store);
+    my ($code, $out, $err) = $server->scimctl(map { s/STORE/$server->store/er } @$words);
+    is($code, $code_of_it, "C-310 other tables of Unicode: $words->[0]") or diag($err);
+    like($out, $says, 'says what it did');
+    $server->start;
+    is($server->get('/Users?filter=' . esc('userName eq "bjensen"'))->json->{totalResults}, 1, 'indexes are there');
+    is_deeply($server->get("/Groups/$group->{id}")->json, $group, 'and all else is as it was');
+    is(($server->scimctl('verify'))[0], 0, 'and whole');
     $server->log_clean;
 }
 
@@ -365,6 +399,8 @@ if (!$ENV{SCIM_SAN}) {
     wild_at_restart();
 }
 upgraded_under_way();
+other_unicode(['reindex'], 0, qr/./);
+other_unicode(['restore', '--salvage', 'STORE/data.mdb'], 5, qr/^system: unicode: another: the indexes are made anew.* 1 thing is told of\.$/ms);
 read_only();
 shared_by_virtual_hosts();
 full();

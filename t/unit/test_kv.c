@@ -2329,7 +2329,7 @@ static void test_lmdb_killed_in_update(void **state)
     kill_inside(scim_kv_update);
     start = apr_time_now();
     assert_int_equal(put(current->kv, "b", "b"), OK);
-    assert_true(apr_time_now() - start < apr_time_from_sec(1));
+    assert_true(apr_time_now() - start < apr_time_from_sec(5));
     expect(current->kv, "a", "a");
     expect(current->kv, "lost", NULL);
     expect(current->kv, "also-lost", NULL);

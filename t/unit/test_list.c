@@ -373,7 +373,7 @@ static void test_scan_limit(void **state)
     reply = find("/Users", "title co \"x\"", "");
     assert_error(reply, 400, "tooMany");
     assert_non_null(strstr(reply.error->detail, "title"));
-    assert_non_null(strstr(reply.error->detail, "SCIMIndex"));
+    assert_non_null(strstr(reply.error->detail, "has an index"));
     reply = find("/Users", "not (name.givenName pr) or title pr", "");
     assert_error(reply, 400, "tooMany");
     assert_non_null(strstr(reply.error->detail, "name.givenName"));

@@ -333,7 +333,7 @@ static void assert_too_many(const char *type, const char *filter)
 {
     finding f;
 
-    assert_code(find(&f, type, filter, 1, 10), SCIM_E_TOO_MANY, "SCIMIndex");
+    assert_code(find(&f, type, filter, 1, 10), SCIM_E_TOO_MANY, "has an index");
 }
 
 static void set_limit(apr_uint64_t limit)

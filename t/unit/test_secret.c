@@ -2,6 +2,8 @@
 /*
  * Passwords in the store: set, changed, cleared and verified, on both engines.
  */
+#include <time.h>
+
 #include "scim/secret.h"
 
 #include "store_fixture.h"
@@ -352,16 +354,25 @@ static void test_salted(void **state)
     assert_true(opens(&anna, "same") && opens(&bob, "same"));
 }
 
+/* Of the processor's time: others may want it, too. */
+static apr_time_t spent(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return apr_time_from_sec(t.tv_sec) + t.tv_nsec / 1000;
+}
+
 static apr_time_t time_of(const char *hash, const char *password)
 {
     apr_time_t best = APR_INT64_MAX;
     int i;
 
     for (i = 0; i < 3; i++) {
-        apr_time_t began = apr_time_now(), took;
+        apr_time_t began = spent(), took;
 
         assert_false(scim_secret_verify(hash, password, fix.pool));
-        took = apr_time_now() - began;
+        took = spent() - began;
         best = took < best ? took : best;
     }
     return best;
@@ -479,7 +490,7 @@ typedef struct batching {
 static const scim_error *change_in_batch(scim_batch *batch, void *baton)
 {
     batching *b = baton;
-    apr_time_t began = apr_time_now();
+    apr_time_t began = spent();
     scim_precondition none = {0};
     scim_change change;
     scim_draft draft;
@@ -498,7 +509,7 @@ static const scim_error *change_in_batch(scim_batch *batch, void *baton)
         make_draft(&draft, "User", "{'userName':'anna','password':'clash'}", NULL, fix.pool));
     b->clashes += scim_batch_create(&change, batch, &fix.tenant, &draft, NULL, fix.lenient,
                                     tick(), fix.pool) != NULL;
-    b->longest = apr_time_now() - began > b->longest ? apr_time_now() - began : b->longest;
+    b->longest = spent() - began > b->longest ? spent() - began : b->longest;
     return NULL;
 }
 
@@ -506,7 +517,7 @@ static void test_batch(void **state)
 {
     scim_id anna = user_with("anna", "a"), bob = user_with("bob", "b");
     batching b = {{anna, bob}, {"new-a", "new-b"}, 0, 0, 0};
-    apr_time_t began = apr_time_now();
+    apr_time_t began = spent();
 
     assert_true(opens(&anna, "a"));
     assert_no_error(scim_store_batch(fix.store, change_in_batch, &b, fix.pool));
@@ -515,7 +526,7 @@ static void test_batch(void **state)
     assert_int_equal(b.runs, 2);
     assert_int_equal(b.clashes, 2);
     /* It took some 300 ms to hash all that, hardly any of them under the lock. */
-    assert_true(b.longest * 2 < apr_time_now() - began);
+    assert_true(b.longest * 2 < spent() - began);
 }
 
 /* Each depends on what the one before it has stored. */

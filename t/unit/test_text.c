@@ -379,6 +379,44 @@ static void test_version(void **state)
     assert_true(major >= 15);
 }
 
+static void assert_nearest(const char *word, const char *expected)
+{
+    static const char *const words[] = {"keep", "deactivate", "delete", "On", "Off"};
+    const char *nearest = scim_text_nearest(word, words, COUNT(words));
+
+    if (expected) {
+        assert_non_null(nearest);
+        assert_string_equal(nearest, expected);
+    } else {
+        assert_null(nearest);
+    }
+}
+
+/* A letter missing, too much, other, exchanged; none of what is another word. */
+static void test_nearest(void **state)
+{
+    static const char *const other[] = {"", "o", "x", "yes", "disable", "keeping", "kp"};
+    char longest[66];
+
+    assert_nearest("kep", "keep");
+    assert_nearest("keeep", "keep");
+    assert_nearest("KEEB", "keep");
+    assert_nearest("ekep", "keep");
+    assert_nearest("deactive", "deactivate");
+    assert_nearest("Dealete", "delete");
+    assert_nearest("deleted", "delete");
+    assert_nearest("0ff", "Off");
+    for (size_t i = 0; i < COUNT(other); i++) {
+        assert_nearest(other[i], NULL);
+    }
+    memset(longest, 'k', sizeof(longest));
+    longest[65] = '\0';
+    assert_nearest(longest, NULL);
+    longest[64] = '\0';
+    assert_nearest(longest, NULL);
+    assert_null(scim_text_nearest("keep", NULL, 0));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -395,6 +433,7 @@ int main(void)
         {"C-310 control characters and overrides", test_control, NULL, NULL, NULL},
         {"C-025 C-085 names compare without ASCII case only", test_casecmp, NULL, NULL, NULL},
         {"C-310 passwords are prepared as opaque strings", test_opaque, NULL, NULL, NULL},
+        {"what a mistyped word may have meant", test_nearest, NULL, NULL, NULL},
         {"the Unicode version is known", test_version, NULL, NULL, NULL},
     };
 

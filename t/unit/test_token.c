@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "scim/endpoints.h"
+#include "scim/provider.h"
 
 #include "store_model.h"
 
@@ -269,6 +270,69 @@ static int print_early(const char *url, const char *tenant)
     return 0;
 }
 
+static apr_array_header_t *urls;
+
+static const scim_error *read_urls(scim_view *view, void *baton)
+{
+    return scim_endpoints_urls(&urls, view, baton);
+}
+
+/* The URLs of a tenant, with a space behind each. */
+static const char *urls_of(const char *tenant)
+{
+    assert_no_error(scim_store_view(fix.store, read_urls, (void *)tenant, fix.pool));
+    return apr_pstrcat(fix.pool, apr_array_pstrcat(fix.pool, urls, ' '), " ", NULL);
+}
+
+static void test_urls(void **state)
+{
+    static const char list[] = "[{\"url\":\"https://a/x\",\"tenant\":null,\"template\":false},"
+                               "{\"url\":\"https://a/y\",\"tenant\":\"acme\"},"
+                               "{\"url\":\"https://a/{tenant}/{tenant}\",\"template\":true},"
+                               "{\"url\":\"https://a/acme/acme\"},{\"url\":1},"
+                               "{\"url\":\"https://a/\\u001b[31m\"}]";
+    bool changed;
+
+    assert_string_equal(urls_of("acme"), " ");
+    assert_no_error(scim_endpoints_write(&changed, fix.store, list, fix.pool));
+    assert_string_equal(urls_of("acme"), "https://a/x https://a/y https://a/acme/acme ");
+    assert_string_equal(urls_of("b"), "https://a/x https://a/b/b https://a/acme/acme ");
+}
+
+static void test_scope_words(void **state)
+{
+    static const char *const wrong[] = {"", ",", "read,", "Read", "reads", "read write", "all"};
+    unsigned int scopes;
+    size_t i;
+
+    for (scopes = SCIM_SCOPE_READ; scopes <= (SCIM_SCOPE_READ | SCIM_SCOPE_WRITE); scopes++) {
+        unsigned int parsed;
+
+        assert_true(scim_scopes_parse(&parsed, scim_scopes_text(scopes)));
+        assert_int_equal(parsed, scopes);
+    }
+    assert_true(scim_scopes_parse(&scopes, "write,read"));
+    assert_int_equal(scopes, SCIM_SCOPE_READ | SCIM_SCOPE_WRITE);
+    for (i = 0; i < COUNT(wrong); i++) {
+        assert_false(scim_scopes_parse(&scopes, wrong[i]));
+    }
+}
+
+static void test_providers(void **state)
+{
+    const scim_provider *provider;
+
+    assert_null(scim_provider_find("Entra"));
+    for (provider = scim_providers; provider->name; provider++) {
+        const scim_provider_step *last = &provider->steps[COUNT(provider->steps) - 1];
+
+        assert_ptr_equal(scim_provider_find(provider->name), provider);
+        assert_non_null(provider->steps[0].text);
+        assert_null(last->text);
+    }
+    assert_true(provider - scim_providers >= 3);
+}
+
 int main(int argc, char **argv)
 {
     static const store_test table[] = {
@@ -280,6 +344,9 @@ int main(int argc, char **argv)
         {"rotations that cannot be", test_refused, BOTH},
         {"a rotation is whole or not at all", test_atomic, MEMORY},
         {"endpoints are written where they differ", test_endpoints, BOTH},
+        {"a tenant's URLs are those that take its tokens", test_urls, BOTH},
+        {"scopes as words", test_scope_words, MEMORY},
+        {"identity providers by name", test_providers, MEMORY},
     };
     struct CMUnitTest tests[2 * COUNT(table)];
 

@@ -6,6 +6,7 @@
 #include <pthread.h>
 
 #include "scim/endpoints.h"
+#include "scim/reindex.h"
 #include "scim/verify.h"
 
 #include "store_model.h"
@@ -594,6 +595,11 @@ static void run_divided(void)
     set_counter(anchor_key_of("User", &world.alice), 1);
 }
 
+static void run_gone(void)
+{
+    drop_row(anchor_key_of("User", &world.bob));
+}
+
 static void run_cut(void)
 {
     write_row(anchor_key_of("User", &world.bob), "1", 1, false);
@@ -751,6 +757,7 @@ static const struct {
      ":manager: it leads to a resource that is not there\n"
      "secret acme alice: the user of this password is not there\n"},
     {"a record of no type", record_of_no_type,
+     "anchor acme: no row counts the first resources of the type\n"
      "counter acme: it says 0, and there are 1\n"
      "resource acme bob: its type has a number that no type has\n"},
     {"a group is gone", group_gone,
@@ -836,6 +843,8 @@ static const struct {
     {"a counter of nothing", counter_unknown, "counter acme: " NO_KEY},
     {"a run is counted wrong", run_miscounted, "anchor acme bob: it says 5, and there are 2\n"},
     {"a run in another", run_divided, "anchor acme bob: it says 2, and there are 1\n"},
+    {"no run is the first", run_gone,
+     "anchor acme User: no row counts the first resources of the type\n"},
     {"a run is cut", run_cut, "anchor acme: " NOT_READ},
     {"a brake is altered", brake_altered, "counter acme: " WAS_ALTERED},
     {"a password is altered", secret_altered, "secret acme User alice: " WAS_ALTERED},
@@ -1085,6 +1094,203 @@ static void *write_a_lot(void *stop)
     return NULL;
 }
 
+/* Making anew what follows from records */
+
+#define MENDED 30 /* of the damages */
+
+static const char *reindex_of(const char *tenant, scim_reindexed *sum)
+{
+    finds f = {apr_array_make(fix.pool, 8, sizeof(const char *))};
+    scim_reindex_watcher watcher = {note_finding, NULL, &f};
+
+    assert_no_error(scim_reindex(sum, fix.store, tenant, &watcher, fix.pool));
+    assert_int_equal(sum->findings, f.lines->nelts);
+    qsort(f.lines->elts, (size_t)f.lines->nelts, sizeof(const char *), by_text);
+    return apr_array_pstrcat(fix.pool, f.lines, '\0');
+}
+
+/* Whether all that is found is of what follows from records and memberships. */
+static bool is_derived(const char *findings)
+{
+    static const char *const tables[] = {"index ", "refers ", "member_of ", "anchor ",
+                                         "counter "};
+    bool derived = true;
+    size_t i;
+
+    /* Those of a member that lacks its other side stand with the member. */
+    findings = replaced(findings, "member acme alice: the member does not have this group\n",
+                        "", fix.pool);
+    while (*findings && derived) {
+        derived = false;
+        for (i = 0; i < COUNT(tables); i++) {
+            derived = derived || !strncmp(findings, tables[i], strlen(tables[i]));
+        }
+        findings = strchr(findings, '\n') + 1;
+    }
+    return derived;
+}
+
+static void assert_content(const char *name)
+{
+    scim_reindexed sum;
+
+    assert_string_equal(reindex_of(NULL, &sum), "");
+    if (sum.added + sum.removed + sum.counters) {
+        fail_msg("%s: something was left to the second time", name);
+    }
+}
+
+/* All that follows from records is right again; of other damage nothing is made worse. */
+static void test_mended(void **state)
+{
+    apr_array_header_t *whole;
+    int mended = 0;
+    size_t i;
+
+    make_world();
+    assert_content("a store that is whole");
+    whole = dump(fix.pool);
+    for (i = 0; i < COUNT(damages); i++) {
+        scim_verification before, after;
+        scim_reindexed sum;
+        const char *found;
+
+        damages[i].act();
+        found = verify_of(NULL, &before);
+        if (strstr(found, "tenant ") == found || damages[i].act == tenant_gone) {
+            restore(whole);
+            continue; /* whose rows they are is not known */
+        }
+        if (is_derived(found) && damages[i].act != brake_altered) {
+            assert_string_equal(reindex_of(NULL, &sum), "");
+            found = verify_of(NULL, &after);
+            if (*found) {
+                fail_msg("%s is left:\n%s", damages[i].name, found);
+            }
+            assert_content(damages[i].name);
+            mended++;
+        } else {
+            reindex_of(NULL, &sum);
+            verify_of(NULL, &after);
+            assert_true(after.findings <= before.findings);
+        }
+        restore(whole);
+    }
+    assert_int_equal(mended, MENDED);
+}
+
+/* Two records that say the same of what must be unique. */
+static void test_conflict(void **state)
+{
+    scim_slice value;
+    scim_reindexed sum;
+
+    make_world();
+    value = value_of(record_key_of("User", &world.alice));
+    write_row(record_key_of("User", &world.bob), (const char *)value.data + 8, value.len - 8,
+              true);
+    assert_string_equal(
+        reindex_of(NULL, &sum),
+        "index acme User bob userName: another resource has this value, which must be unique: "
+        "change one of them\n");
+    assert_int_equal(sum.added, 3);   /* externalId, emails, manager */
+    assert_int_equal(sum.removed, 1); /* the userName that bob had */
+    /* What the second takes away with it is the first one's. */
+    assert_no_error(del("User", &world.bob));
+    assert_string_equal(reindex_of(NULL, &sum), "");
+    assert_int_equal(sum.added, 1);
+    assert_content("without the second");
+    assert_found("");
+}
+
+static scim_kv_rc drop_in_update(scim_kv_txn *txn, void *prefix)
+{
+    const bytes *from = prefix;
+    scim_kv_cursor *cursor = scim_kv_cursor_open(txn);
+    scim_slice key;
+    scim_kv_rc rc;
+
+    for (rc = scim_kv_seek(cursor, (scim_slice){from->at, from->len}, &key, NULL);
+         rc == SCIM_KV_OK && key.len >= from->len && !memcmp(key.data, from->at, from->len);
+         rc = scim_kv_next(cursor, &key, NULL)) {
+        bytes copy = {.len = 0};
+
+        add_bytes(&copy, key.data, key.len);
+        assert_int_equal(scim_kv_del(txn, (scim_slice){copy.at, copy.len}), SCIM_KV_OK);
+    }
+    return rc == SCIM_KV_NOTFOUND ? SCIM_KV_OK : rc;
+}
+
+/* Takes away all rows of a table that acme has. */
+static void drop_table(char table)
+{
+    bytes prefix = key_of(table, fix.tenant.number);
+
+    assert_int_equal(
+        scim_kv_update_exclusive(scim_store_kv(fix.store), drop_in_update, &prefix),
+        SCIM_KV_OK);
+}
+
+/* More of everything than one step takes, and nothing left of all that can be made. */
+static void test_from_nothing(void **state)
+{
+    static const char tables[] = "ifoac";
+    apr_array_header_t *whole;
+    scim_reindexed sum;
+    const char *at;
+    scim_id crowd;
+    int i;
+
+    make_world();
+    crowd = make_crowd();
+    for (i = 0; i < 2100; i++) {
+        made("Thing", fmt("{'name':'t%d','size':%d}", i, i));
+    }
+    whole = dump(fix.pool);
+    for (at = tables; *at; at++) {
+        drop_table(*at);
+    }
+    assert_string_equal(reindex_of("beta", &sum), "");
+    assert_int_equal(sum.added, 0);
+    assert_string_equal(reindex_of("acme", &sum), "");
+    assert_int_equal(sum.removed, 0);
+    assert_found("");
+    assert_content("all of it");
+    assert_int_equal(members_of(&crowd)->nelts, 250);
+    /* But for how often memberships changed, and when, which nothing tells. */
+    assert_int_equal(dump(fix.pool)->nelts, whole->nelts - 2 * 3);
+}
+
+/* Indexes that were made by other tables of Unicode. */
+static void test_other_unicode(void **state)
+{
+    scim_store_options options = fix.options;
+    scim_store *store;
+    scim_reindexed sum;
+    finds f = {apr_array_make(fix.pool, 8, sizeof(const char *))};
+    scim_reindex_watcher watcher = {note_finding, NULL, &f};
+    const scim_error *err;
+    bytes alice = value_key('u', "User/userName", "alice");
+
+    make_world();
+    write_row(text_key("sunicode"), "1.1", 3, true);
+    drop_row(alice);
+    scim_store_close(fix.store);
+    err = scim_store_open(&store, fix.url, &options, fix.pool);
+    assert_non_null(err);
+    assert_non_null(strstr(err->cause, "reindex"));
+    options.any_unicode = true;
+    assert_no_error(scim_store_open(&store, fix.url, &options, fix.pool));
+    assert_true(scim_store_other_unicode(store));
+    assert_no_error(scim_reindex(&sum, store, NULL, &watcher, fix.pool));
+    assert_int_equal(sum.added, 1);
+    assert_no_error(scim_store_adopt_unicode(store, fix.pool));
+    assert_false(scim_store_other_unicode(store));
+    scim_store_close(store);
+    open_store();
+    assert_found("");
+}
+
 static void test_beside_writers(void **state)
 {
     bool stop = false;
@@ -1095,8 +1301,11 @@ static void test_beside_writers(void **state)
     assert_int_equal(pthread_create(&writer, NULL, write_a_lot, &stop), 0);
     for (i = 0; i < 20; i++) {
         scim_verification sum;
+        scim_reindexed mended;
         const char *found = verify_of(NULL, &sum);
 
+        found = apr_pstrcat(fix.pool, found, reindex_of(NULL, &mended), NULL);
+        assert_int_equal(mended.added + mended.removed + mended.counters, 0);
         views += sum.rows > 500;
         if (*found) {
             __atomic_store_n(&stop, true, __ATOMIC_RELEASE);
@@ -1120,6 +1329,10 @@ int main(void)
         {"a group whose members are still to follow is clean", test_pending, BOTH},
         {"what leads nowhere, where it may, is clean", test_dangling, BOTH},
         {"what the registry does not know is not checked", test_other_registry, LMDB},
+        {"what follows from records is made anew", test_mended, MEMORY},
+        {"two resources with a value that must be unique", test_conflict, BOTH},
+        {"of nothing but records and members", test_from_nothing, MEMORY},
+        {"of other tables of Unicode", test_other_unicode, LMDB},
         {"each kind of damage is found, and nothing else", test_damage, BOTH},
         {"what others write meanwhile is no finding", test_beside_writers, LMDB},
     };

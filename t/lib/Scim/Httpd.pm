@@ -84,7 +84,9 @@ that got no answer has status 599 and says why in content.
     scimctl(@args)            exit code, stdout and stderr of scimctl
     new_token(%options)       new_token(tenant => 'b', connection => 'okta')
     configtest(%args)         Scim::Httpd->configtest(conf => ...): exit code and
-                              output of httpd -t, without a server
+                              output of httpd -t, without a server; dump => 1
+                              for that of -D DUMP_SCIM, too.  $s->configtest(...)
+                              is one with the directory and the store of $s
     error_log, access_log     the lines so far
     wait_log($re, $seconds)   waits for a line of the error log
     wait_access($re, $seconds)  ... of the access log, written once the answer is sent
@@ -576,22 +578,24 @@ sub write_conf
 sub configtest
 {
     my ($class, %arg) = @_;
-    my $self = $class->_prepare(%arg);
-    $self->_write_httpd_conf;
+    my $dump = delete $arg{dump};
+    my $self = ref $class ? $class : $class->_prepare(%arg);
+    my $said = "$self->{dir}/said";
+    $self->write_conf(%arg);
     my $pid = fork // die "fork: $!\n";
     if (!$pid) {
         if (my $preload = _preload()) {
             $ENV{LD_PRELOAD} = $preload;
             $ENV{ASAN_OPTIONS} = 'detect_leaks=0:detect_odr_violation=0';
         }
-        open STDOUT, '>', "$self->{dir}/stderr";
+        open STDOUT, '>', $said;
         open STDERR, '>&', \*STDOUT;
         no warnings 'exec';
-        exec { $httpd } $httpd, '-d', $self->{dir}, '-f', "$self->{dir}/httpd.conf", '-t';
+        exec { $httpd } $httpd, '-d', $self->{dir}, '-f', "$self->{dir}/httpd.conf", '-t', $dump ? ('-D', 'DUMP_SCIM') : ();
         POSIX::_exit(127);
     }
     waitpid $pid, 0;
-    return ($? >> 8, slurp("$self->{dir}/stderr"));
+    return ($? >> 8, slurp($said));
 }
 
 sub _children_of
