@@ -39,6 +39,10 @@ typedef struct scim_pending {
 /* What is pending, in all tenants: an array of scim_pending in view->pool. */
 const scim_error *scim_sweep_list(apr_array_header_t **out, scim_view *view);
 
+/* Whether a group of that id is: one look, where the list counts all members. */
+const scim_error *scim_sweep_has(bool *out, scim_view *view, const scim_tenant *tenant,
+                                 const scim_id *group);
+
 /* True where something is pending and no other thread of this process sweeps:
  * then the caller does, until it calls scim_sweep_leave.  Takes no lock. */
 bool scim_sweep_take(scim_store *store);

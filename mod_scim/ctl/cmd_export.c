@@ -164,7 +164,7 @@ static const scim_error *read_page(scim_view *view, void *baton)
     scim_page page;
 
     query.after = e->begun ? &after : NULL;
-    SCIM_ERR(scim_tenant_find(&e->tenant, view, e->tenant_name));
+    SCIM_ERR(ctl_find_again(&e->tenant, view, e->tenant_name));
     SCIM_ERR(scim_resource_query(&page, view, &e->tenant, &query, take, e));
     e->more = page.more || e->full;
     return NULL;
@@ -190,7 +190,7 @@ static const scim_error *read_slice(scim_view *view, void *baton)
 {
     slicing *s = baton;
 
-    SCIM_ERR(scim_tenant_find(&s->e->tenant, view, s->e->tenant_name));
+    SCIM_ERR(ctl_find_again(&s->e->tenant, view, s->e->tenant_name));
     return scim_render_members(s->text, &s->e->how, view, s->e->type, &s->group, &s->slice,
                                SLICE, s->pool);
 }

@@ -203,11 +203,16 @@ static bool load_all(import *im, import_csv *csv)
 
 static ctl_exit end_errors(import *im)
 {
+    int err;
+
     if (im->errors == stderr) {
         return CTL_OK;
     }
-    if (fclose(im->errors)) {
-        ctl_complain("cannot write %s: %s", im->c->options[CTL_ERRORS], strerror(errno));
+    /* What could not be written before is not written by closing it. */
+    err = ferror(im->errors) ? EIO : 0;
+    err = fclose(im->errors) ? errno : err;
+    if (err) {
+        ctl_complain("cannot write %s: %s", im->c->options[CTL_ERRORS], strerror(err));
         return CTL_FAILED;
     }
     return CTL_OK;
@@ -235,7 +240,12 @@ static ctl_exit run(import *im, import_csv *csv)
 
 ctl_exit ctl_import(ctl *c)
 {
-import im = {.c = c, .tenant_name = c->options[CTL_TENANT], .dry_run = c->options[CTL_DRY_RUN], .update = c->options[CTL_UPDATE], .keep_ids = c->options[CTL_KEEP_IDS], .progress = { - 1 } };
+    struct import im = {.c = c,
+                        .tenant_name = c->options[CTL_TENANT],
+                        .dry_run = c->options[CTL_DRY_RUN],
+                        .update = c->options[CTL_UPDATE],
+                        .keep_ids = c->options[CTL_KEEP_IDS],
+                        .progress = {-1}};
     import_csv *csv = NULL;
     const scim_error *err;
     ctl_exit code = check_options(c);

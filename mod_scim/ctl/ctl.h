@@ -250,6 +250,10 @@ ctl_exit ctl_find_named(ctl_named *out, ctl *c, const char *type);
 /* Complains where there is no --tenant. */
 ctl_exit ctl_need_tenant(const ctl *c);
 
+/* The tenant anew, in another view: its policy may be another by now.  404 where it is
+ * gone, though another one may have its name. */
+const scim_error *ctl_find_again(scim_tenant *tenant, scim_view *view, const char *name);
+
 /* What --count says; otherwise where it is not given. */
 ctl_exit ctl_read_count(apr_uint64_t *out, const ctl *c, apr_uint64_t otherwise);
 

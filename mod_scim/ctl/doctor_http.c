@@ -51,6 +51,7 @@ typedef struct visit {
     const char *what; /* the same, for what is told */
     bool https;
     bool verify; /* the certificate */
+    bool local;  /* it is this machine that answers */
     apr_pool_t *pool;
 } visit;
 
@@ -373,6 +374,11 @@ static bool is_private(const char *address)
            ip >> 16 == 0xa9fe;
 }
 
+static bool is_loopback(const char *address)
+{
+    return address && (!strncmp(address, "127.", 4) || !strcmp(address, "::1"));
+}
+
 static void look_at_address(const visit *v, const answer *a)
 {
     if (!v->https) {
@@ -414,6 +420,7 @@ static bool look_at_config(visit *v)
         tell_unreachable(v, &a);
         return false;
     }
+    v->local = is_loopback(a.address);
     look_at_address(v, &a);
     look_at_clock(v, &a);
     if (v->verify) {
@@ -485,6 +492,17 @@ static void look_with_token(const visit *v, const char *token, bool made)
     }
 }
 
+static void refuse_token(const visit *v)
+{
+    if (v->https) {
+        ctl_doctor_say(v->d, DOCTOR_WARN, v->what, "mend the certificate first",
+                       "no token is sent to a server whose certificate is not good");
+    } else {
+        ctl_doctor_say(v->d, DOCTOR_WARN, v->what, "give it as https://",
+                       "no token is sent over plain HTTP to another machine");
+    }
+}
+
 void ctl_doctor_endpoint(doctor *d, const char *url, const char *token, bool made)
 {
     visit v = {.d = d, .what = url, .verify = true};
@@ -498,11 +516,10 @@ void ctl_doctor_endpoint(doctor *d, const char *url, const char *token, bool mad
     v.https = !strncasecmp(url, "https:", 6);
     if (look_at_config(&v)) {
         look_at_stranger(&v);
-        if (token && v.verify) {
+        if (token && (v.https ? v.verify : v.local)) {
             look_with_token(&v, token, made);
         } else if (token) {
-            ctl_doctor_say(d, DOCTOR_WARN, v.what, "mend the certificate first",
-                           "no token is sent to a server whose certificate is not good");
+            refuse_token(&v);
         }
     }
     apr_pool_destroy(v.pool);

@@ -443,6 +443,23 @@ static void tell_columns(const import_csv *csv, const import *im)
     }
 }
 
+/* Columns are named on a terminal, and by --map, so that what is no character to be seen
+ * (C0, C1, the end of a line) is a space in their names. */
+static const char *name_of(const char *field, apr_pool_t *pool)
+{
+    unsigned char *name = (unsigned char *)apr_pstrdup(pool, field), *at;
+
+    for (at = name; *at; at++) {
+        if (*at == 0xc2 && at[1] < 0xa0) {
+            *at++ = ' ';
+            *at = ' ';
+        } else if (*at < 0x20 || *at == 0x7f) {
+            *at = ' ';
+        }
+    }
+    return (const char *)name;
+}
+
 static ctl_exit read_columns(import_csv *csv, const import *im)
 {
     ctl_exit code = CTL_OK;
@@ -453,7 +470,7 @@ static ctl_exit read_columns(import_csv *csv, const import *im)
     for (i = 0; i < csv->count && code == CTL_OK; i++) {
         const char *header = APR_ARRAY_IDX(csv->fields, i, const char *);
 
-        csv->columns[i].header = header ? header : "";
+        csv->columns[i].header = header ? name_of(header, csv->pool) : "";
         if (header) {
             code = understand(csv, im, &csv->columns[i]);
         }

@@ -186,9 +186,10 @@ static void take(scan *s, char c)
 
 /* Lines */
 
-static bool is_blank(const char *text)
+/* A NUL is none: what a line holds behind it is not to be passed by in silence. */
+static bool is_blank(const scim_buffer *text)
 {
-    return !text[strspn(text, " \t\r")];
+    return strspn(text->data, " \t\r") == text->len;
 }
 
 static const scim_error *read_line(import_entry *out, const scan *s)
@@ -259,7 +260,7 @@ bool ctl_import_json(import_entry *out, import *im, apr_pool_t *pool)
         s.text->data[0] = '\0';
         s.line = im->input.line;
         any = scan_line(&s);
-    } while (any && s.fault == FAULT_NONE && is_blank(s.text->data));
+    } while (any && s.fault == FAULT_NONE && is_blank(s.text));
     if (!any || s.fault == FAULT_SPOOL) {
         return false;
     }

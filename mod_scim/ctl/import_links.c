@@ -317,7 +317,7 @@ static const scim_error *run_jobs(scim_batch *batch, void *baton)
     linking *l = baton;
     import *im = l->im;
 
-    SCIM_ERR(scim_tenant_find(&im->tenant, &batch->view, im->tenant_name));
+    SCIM_ERR(ctl_find_again(&im->tenant, &batch->view, im->tenant_name));
     for (l->to = l->from; l->to < l->jobs->nelts && batch->bytes < BATCH_CHANGED; l->to++) {
         job *j = &APR_ARRAY_IDX(l->jobs, l->to, job);
         drafting d;
@@ -339,7 +339,7 @@ static const scim_error *try_jobs(scim_view *view, void *baton)
 {
     linking *l = baton;
 
-    SCIM_ERR(scim_tenant_find(&l->im->tenant, view, l->im->tenant_name));
+    SCIM_ERR(ctl_find_again(&l->im->tenant, view, l->im->tenant_name));
     for (l->to = l->from; l->to < l->jobs->nelts; l->to++) {
         drafting d;
 
@@ -531,7 +531,7 @@ static const scim_error *read_edges(scim_view *view, void *baton)
     import *im = x->l->im;
     scim_id behind = x->last;
 
-    SCIM_ERR(scim_tenant_find(&im->tenant, view, im->tenant_name));
+    SCIM_ERR(ctl_find_again(&im->tenant, view, im->tenant_name));
     return scim_member_some(view, &im->tenant, &x->group, x->begun ? &behind : NULL, SLICE,
                             &x->last, &x->more, take_edge, x);
 }

@@ -426,19 +426,13 @@ static const scim_error *find_kept(found *out, scim_view *view, const import *im
 /* What is left of a group that was deleted would be this one's. */
 static const scim_error *check_pending(scim_view *view, const import *im, const item *it)
 {
-    apr_array_header_t *pending;
-    int i;
+    bool pending;
 
-    SCIM_ERR(scim_sweep_list(&pending, view));
-    for (i = 0; i < pending->nelts; i++) {
-        const scim_pending *p = &APR_ARRAY_IDX(pending, i, scim_pending);
-
-        if (p->tenant == im->tenant.number && !scim_id_compare(&p->group, &it->keep)) {
-            return scim_error_make(
-                view->pool, SCIM_E_UNIQUENESS,
-                "id: a group of this id is being deleted: scimctl sweep ends "
-                "that");
-        }
+    SCIM_ERR(scim_sweep_has(&pending, view, &im->tenant, &it->keep));
+    if (pending) {
+        return scim_error_make(view->pool, SCIM_E_UNIQUENESS,
+                               "id: a group of this id is being deleted: scimctl sweep ends "
+                               "that");
     }
     return NULL;
 }
@@ -545,7 +539,7 @@ static const scim_error *write_items(scim_batch *batch, void *baton)
 {
     import_load *load = baton;
 
-    SCIM_ERR(scim_tenant_find(&load->im->tenant, &batch->view, load->im->tenant_name));
+    SCIM_ERR(ctl_find_again(&load->im->tenant, &batch->view, load->im->tenant_name));
     for (load->to = load->from; load->to < load->items->nelts && batch->bytes < BATCH_CHANGED;
          load->to++) {
         item *it = &APR_ARRAY_IDX(load->items, load->to, item);

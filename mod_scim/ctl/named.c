@@ -30,6 +30,19 @@ ctl_exit ctl_need_tenant(const ctl *c)
     return CTL_OK;
 }
 
+const scim_error *ctl_find_again(scim_tenant *tenant, scim_view *view, const char *name)
+{
+    apr_uint32_t number = tenant->number;
+
+    SCIM_ERR(scim_tenant_find(tenant, view, name));
+    return tenant->number == number
+               ? NULL
+               : scim_error_make(view->pool, SCIM_E_NOT_FOUND,
+                                 "The tenant \"%s\" was deleted meanwhile, and another one "
+                                 "has its name",
+                                 name);
+}
+
 ctl_exit ctl_read_count(apr_uint64_t *out, const ctl *c, apr_uint64_t otherwise)
 {
     const char *text = c->options[CTL_COUNT];

@@ -487,3 +487,16 @@ const scim_error *scim_sweep_list(apr_array_header_t **out, scim_view *view)
     }
     return scim_store_error(view->pool, rc, "what is pending");
 }
+
+const scim_error *scim_sweep_has(bool *out, scim_view *view, const scim_tenant *tenant,
+                                 const scim_id *group)
+{
+    scim_slice value;
+    scim_key key;
+    scim_kv_rc rc;
+
+    pending_key(&key, tenant->number, group);
+    rc = scim_kv_get(view->txn, scim_key_slice(&key), &value);
+    *out = rc == SCIM_KV_OK;
+    return rc == SCIM_KV_NOTFOUND ? NULL : scim_store_error(view->pool, rc, "what is pending");
+}

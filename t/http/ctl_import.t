@@ -6,16 +6,21 @@ use warnings;
 use utf8;
 use FindBin;
 use lib "$FindBin::Bin/../lib";
+use Cwd qw(abs_path);
 use Encode qw(encode_utf8);
 use File::Temp ();
+use IO::Handle ();
 use JSON::PP ();
+use POSIX ();
 use Scim::Body;
 use Scim::Httpd;
 use Test::More;
+use Time::HiRes qw(sleep);
 
 my $long = $ENV{LONG};
 my $json = JSON::PP->new->utf8->canonical;
 my $temp = File::Temp->newdir('scim-import-XXXXXX', TMPDIR => 1);
+my $build = abs_path($ENV{SCIM_BUILD} || "$FindBin::Bin/../../build");
 my $dir = $temp->dirname;
 chmod 0777, $dir;
 
@@ -166,6 +171,8 @@ subtest 'what is refused' => sub {
     like($err, qr/line 1: .*jq -c '\.Resources\[\]'/, 'the answer to a query');
     ($code, undef, $err) = $s->scimctl('import', '--tenant', 'a', file('pretty', JSON::PP->new->pretty->encode({ schemas => [$USER], userName => 'x' })));
     like($err, qr/line 1: .*one whole JSON object: jq -c/, 'a document of many lines');
+    ($code, $sum, $err) = import_file('a', file('nul', "\0\0\0\0\n", "\0" . $json->encode({ schemas => [$USER], userName => 'nul' }) . "\n"));
+    is_deeply([$code, $sum->{refused}, $err =~ /"line":(\d+)/g], [4, 2, 1, 2], 'what is behind a NUL is not passed over in silence');
     is(($s->scimctl('import', '--tenant', 'roles', file('role', { schemas => [$GROUP], displayName => 'admins' }, { schemas => [$GROUP], displayName => 'Others' })))[2] =~ s/:.*//sr, 'line 2', 'the policy of the tenant holds');
 };
 
@@ -222,6 +229,10 @@ subtest 'CSV' => sub {
     my ($kim) = grep { $_->{userName} eq 'kim' } lines(scalar export('csv'));
     is_deeply([sort { $a->{type} cmp $b->{type} } @{ $kim->{emails} }], [{ type => 'home', value => 'h@x', display => 'Home' }, { type => 'work', value => 'w@x' }], 'columns of one element are put together');
     is_deeply([$kim->{$ENTERPRISE}{employeeNumber}, $kim->{name}], ['7', undef], 'an extension; and what is left out');
+
+    $err = (import_file('csv', '--csv', '--dry-run', file('head.csv', qq(userName,"First\nName","x\e[31m\x{9b}y"\nzoe,Zoe,1\n))))[2];
+    like($err, qr/^scimctl: not used: "x \[31m  y"/m, 'names of columns steer no terminal');
+    like($err, qr/^  First Name +is name\.givenName$/m, 'and may be of two lines');
 
     my $wrong = sub {
         my ($text, $re, $expected, @args) = @_;
@@ -283,6 +294,55 @@ subtest 'a large group' => sub {
     my ($last) = (lines(scalar export('big', '--type', 'Groups')))[-1];
     is(scalar @{ $last->{members} }, $n - 1, 'one of them goes');
     is(($s->scimctl('verify', '--tenant', 'big'))[0], 0, 'the store is whole');
+};
+
+# scimctl on a pipe: the pid, and the pipe.
+sub piped
+{
+    my ($mode, @args) = @_;
+    my $said = File::Temp->new;
+    my $pid = open(my $pipe, $mode) // die "fork: $!\n";
+    if (!$pid) {
+        open STDERR, '>&', $said;
+        open STDOUT, '>', '/dev/null' if $mode eq '|-';
+        exec "$build/scimctl", "--store", "lmdb:" . $s->store, @args or POSIX::_exit(127);
+    }
+    return ($pipe, $said);
+}
+
+# What is read, and written, in many transactions is of one tenant all the time, though
+# another one gets its name.
+subtest 'a tenant that is made anew meanwhile' => sub {
+    my $anew = sub {
+        my ($name) = @_;
+        is(($s->scimctl('tenant', @$_))[0], 0, "@$_") for ['delete', '--force', $name], ['create', $name];
+    };
+    my ($pipe, $said) = piped('-|', 'export', '--tenant', 'big');
+    like(scalar <$pipe>, qr/^\{.*user1\b/, 'an export has begun');
+    $anew->('big');
+    my $lines = () = <$pipe>;
+    cmp_ok($lines, '<', 2499, 'and does not come to its end');
+    close $pipe;
+    is($? >> 8, 3, 'which it says');
+    like(slurp($said->filename), qr/"big" was deleted meanwhile/, 'in words');
+
+    ($pipe, $said) = piped('|-', 'import', '--tenant', 'b', '-');
+    $pipe->autoflush;
+    my $users = sub {
+        print $pipe map { $json->encode({ schemas => [$USER], userName => "anew$_" }) . "\n" } @_;
+    };
+    my $count = sub { scalar(() = ($s->scimctl(qw(user list --tenant b --filter), 'userName sw "anew"'))[1] =~ /^anew/mg) };
+    $users->(1 .. 1200);
+    my $end = time + 60;
+    sleep 0.05 while !$count->() && time < $end;
+    cmp_ok($count->(), '>', 0, 'an import has begun');
+    $anew->('b');
+    $users->(1201 .. 2400);
+    close $pipe;
+    is($? >> 8, 3, 'it says so, too');
+    like(slurp($said->filename), qr/"b" was deleted meanwhile.*it ended before its time/s, 'in words');
+    is($count->(), 0, 'the new tenant has nothing of it');
+    $s->scimctl('import', '--tenant', 'b', file('people', people()));
 };
 
 subtest 'the audit log' => sub {

@@ -177,6 +177,28 @@ static apr_array_header_t *pending(void)
     return out;
 }
 
+typedef struct having {
+    apr_uint32_t tenant;
+    const scim_id *group;
+    bool out;
+} having;
+
+static const scim_error *has_in_view(scim_view *view, void *baton)
+{
+    having *h = baton;
+    const scim_tenant tenant = {.number = h->tenant};
+
+    return scim_sweep_has(&h->out, view, &tenant, h->group);
+}
+
+static bool group_pends(apr_uint32_t tenant, const scim_id *group)
+{
+    having h = {tenant, group, false};
+
+    assert_no_error(scim_store_view(fix.store, has_in_view, &h, fix.pool));
+    return h.out;
+}
+
 static apr_uint64_t updates(void)
 {
     scim_kv_stat stat;
@@ -403,6 +425,8 @@ static void assert_pending(const scim_id *group, scim_on_group_delete then,
     assert_int_equal(one->then, then);
     assert_int_equal(one->members, members);
     assert_true(one->since > 0 && one->since <= fix.now);
+    assert_true(group_pends(fix.tenant.number, group));
+    assert_false(group_pends(fix.tenant.number + 1, group));
 }
 
 static int count_users(const scim_id *users, int count, bool (*is)(const scim_id *user))
@@ -496,6 +520,7 @@ static void test_large_keep(void **state)
     assert_true(step(NULL));
     assert_false(step(NULL));
     assert_int_equal(pending()->nelts, 0);
+    assert_false(group_pends(fix.tenant.number, &group));
     assert_int_equal(count_users(users, MANY, is_active), MANY);
     assert_int_equal(version_of(&users[MANY - 1]), 1);
     /* of a group that gave no role the members are kept, whatever the policy */
