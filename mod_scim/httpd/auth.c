@@ -17,7 +17,7 @@
 
 APLOG_USE_MODULE(scim);
 
-static int is_other(void *rec, const char *name, const char *value)
+static int is_no_proxys(void *rec, const char *name, const char *value)
 {
     return ap_cstr_casecmpn(name, "X-Forwarded", 11) && ap_cstr_casecmp(name, "Forwarded") &&
            ap_cstr_casecmp(name, "X-Real-IP") && ap_cstr_casecmp(name, "Via");
@@ -38,13 +38,17 @@ bool mod_scim_is_loopback(const apr_sockaddr_t *peer)
     return peer->family == AF_INET && ntohl(peer->sa.sin.sin_addr.s_addr) >> 24 == 127;
 }
 
+bool mod_scim_by_proxy(const request_rec *r)
+{
+    return !apr_table_do(is_no_proxys, NULL, r->headers_in, NULL);
+}
+
 /* The socket's own peer, and whom mod_remoteip found behind it: that takes the
  * header away that it believed. */
 static bool from_this_machine(const request_rec *r)
 {
     return mod_scim_is_loopback(r->connection->client_addr) &&
-           mod_scim_is_loopback(r->useragent_addr) &&
-           apr_table_do(is_other, NULL, r->headers_in, NULL);
+           mod_scim_is_loopback(r->useragent_addr) && !mod_scim_by_proxy(r);
 }
 
 bool mod_scim_transport_allowed(request_rec *r, const scim_dir_config *conf)

@@ -50,6 +50,16 @@ bool mod_scim_has_endpoints(const server_rec *s)
     return false;
 }
 
+/* Pages and those who ask about users need the table without any endpoint, too: forms are
+ * to serve once, and who asks is not to fill the log. */
+static bool has_store(const server_rec *s)
+{
+    while (s && !mod_scim_server(s)->store_url) {
+        s = s->next;
+    }
+    return s != NULL;
+}
+
 int mod_scim_make_rates(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
 {
     retained *found = ap_retained_data_get(RETAINED);
@@ -57,8 +67,7 @@ int mod_scim_make_rates(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, 
 
     rates = NULL;
     /* Of the two readings at start the first is for its faults. */
-    if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG ||
-        !mod_scim_has_endpoints(s)) {
+    if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG || !has_store(s)) {
         return OK;
     }
     if (!found) {

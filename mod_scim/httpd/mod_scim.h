@@ -208,6 +208,8 @@ const char *mod_scim_origin(const char *scheme, const char *host, apr_port_t por
 
 /* auth.c */
 bool mod_scim_is_loopback(const apr_sockaddr_t *peer);
+/* Whether a proxy says of itself that it speaks for somebody else. */
+bool mod_scim_by_proxy(const request_rec *r);
 int mod_scim_check_transport(request_rec *r);
 /* Whether the request came as SCIMRequireTLS wants it. */
 bool mod_scim_transport_allowed(request_rec *r, const scim_dir_config *conf);

@@ -120,6 +120,10 @@ static int steering(const unsigned char *text, unsigned int *code)
         *code = text[1];
         return 2;
     }
+    if (text[0] == 0xd8 && text[1] == 0x9c) {
+        *code = 0x61c;
+        return 2;
+    }
     if (text[0] == 0xe2 && (text[1] == 0x80 || text[1] == 0x81) && text[2] >= 0x80) {
         *code = 0x2000u | (text[1] & 0x3fu) << 6 | (text[2] & 0x3fu);
         if ((*code >= 0x200b && *code <= 0x200f) || (*code >= 0x2028 && *code <= 0x202e) ||

@@ -16,6 +16,8 @@
 #include <apr_strings.h>
 #include <unixd.h>
 
+#include "scim/buffer.h"
+
 /* Becomes the user that the children will be, for good. */
 static const char *drop_privileges(apr_pool_t *pool)
 {
@@ -49,16 +51,16 @@ static void run_and_exit(mod_scim_task *task, void *baton, unsigned int seconds,
 
 static const char *read_all(int in, apr_pool_t *pool)
 {
-    const char *text = "";
+    scim_buffer *text = scim_buffer_make(2048, pool);
     char part[2048];
     ssize_t got;
 
     while ((got = read(in, part, sizeof(part))) > 0 || (got < 0 && errno == EINTR)) {
         if (got > 0) {
-            text = apr_pstrcat(pool, text, apr_pstrmemdup(pool, part, (apr_size_t)got), NULL);
+            scim_buffer_add(text, part, (apr_size_t)got);
         }
     }
-    return text;
+    return text->data;
 }
 
 const char *mod_scim_in_process(const char **told, int *status, mod_scim_task *task,

@@ -58,13 +58,17 @@ static int skip_files(request_rec *r)
     return has_no_file(r) ? OK : DECLINED;
 }
 
-/* What "Require local" says; and whoever a proxy on this machine speaks for is not here. */
+static bool is_ours(const request_rec *r, const apr_sockaddr_t *peer)
+{
+    return mod_scim_is_loopback(peer) || apr_sockaddr_equal(r->connection->local_addr, peer);
+}
+
+/* What "Require local" says, of the socket's own peer, too: mod_remoteip may have believed
+ * one elsewhere that it speaks for us.  And whoever a proxy here speaks for is not here. */
 static bool is_local(const request_rec *r)
 {
-    return (mod_scim_is_loopback(r->useragent_addr) ||
-            apr_sockaddr_equal(r->connection->local_addr, r->useragent_addr)) &&
-           !apr_table_get(r->headers_in, "X-Forwarded-For") &&
-           !apr_table_get(r->headers_in, "Forwarded");
+    return is_ours(r, r->connection->client_addr) && is_ours(r, r->useragent_addr) &&
+           !mod_scim_by_proxy(r);
 }
 
 static bool may_see(request_rec *r)

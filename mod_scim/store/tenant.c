@@ -294,8 +294,10 @@ static scim_kv_rc take_name(scim_slice key, scim_slice value, void *baton)
     scim_slice rest = {(const char *)value.data + STORE_SEAL, value.len - STORE_SEAL};
     scim_tenant tenant;
 
+    /* Whoever asks has not opened the store, and need not trust who writes to it. */
     if (!store_sealed(key, value) ||
-        !decode(&tenant, (const char *)key.data + 1, key.len - 1, rest, names->pool)) {
+        !decode(&tenant, (const char *)key.data + 1, key.len - 1, rest, names->pool) ||
+        !scim_tenant_name_valid(tenant.name)) {
         return SCIM_KV_CORRUPT;
     }
     if (!tenant.deleting) {

@@ -450,6 +450,16 @@ subtest 'conf/examples/connections.conf' => sub {
     $t->log_clean;
 };
 
+subtest 'where the endpoint is another httpd' => sub {
+    my $t = Scim::Httpd->new(modules => $site{modules}, files => $site{files}, locations => '', conf => page_at('/provisioning', 'SCIMTenant default', 'Require valid-user'));
+    my ($url, @in) = ($t->url('/provisioning'), %{ $log_in{plain} });
+    my $seal = seal_of($t->get($url, @in));
+    my $send = sub { return $t->post($url, encode_form(%{ new_connection($_[0]) }, seal => $seal), @in, 'content-type' => 'application/x-www-form-urlencoded') };
+    is($send->('one')->status, 200, 'tokens are made there, too');
+    is($send->('two')->status, 409, 'and a form serves once');
+    $t->log_clean;
+};
+
 subtest 'over TLS' => sub {
     my $tls = Scim::Tls->new;
     my $t = Scim::Httpd->new(modules => [@{ $site{modules} }, 'ssl', 'socache_shmcb'], files => $site{files}, start => 0,

@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 #include <sys/stat.h>
 
+#include "../../mod_scim/store/internal.h"
 #include "store_fixture.h"
 
 #define TENANTS 100
@@ -250,6 +251,34 @@ static void test_outlook(void **state)
     assert_false(scim_kv_room(&room, &size, "memory:"));
 }
 
+/* The row of "acme" under a name that nobody can give a tenant. */
+static scim_kv_rc add_forged(scim_kv_txn *txn, void *baton)
+{
+    static const char name[] = "a\n!forged";
+    scim_slice value;
+    scim_key key;
+    scim_kv_rc rc;
+
+    scim_key_begin(&key, SCIM_TABLE_TENANT);
+    scim_key_bytes(&key, "acme", 4);
+    rc = store_get(txn, &key, 0, &value);
+    if (rc != SCIM_KV_OK) {
+        return rc;
+    }
+    value.data = memcpy(scim_kv_scratch(txn, value.len), value.data, value.len);
+    scim_key_begin(&key, SCIM_TABLE_TENANT);
+    scim_key_bytes(&key, name, sizeof(name) - 1);
+    return store_put_new(txn, &key, value.data, value.len);
+}
+
+static void test_forged(void **state)
+{
+    apr_array_header_t *names;
+
+    assert_int_equal(scim_kv_update(scim_store_kv(fix.store), add_forged, NULL), SCIM_KV_OK);
+    assert_false(scim_tenant_peek(&names, fix.url, fix.pool));
+}
+
 int main(void)
 {
     static const store_test table[] = {
@@ -258,6 +287,7 @@ int main(void)
         {"what became of no one state", test_stale, LMDB},
         {"it is not touched", test_untouched, LMDB},
         {"a damaged file", test_damage, LMDB},
+        {"a name that is none", test_forged, LMDB},
         {"what speaks against using a store", test_outlook, LMDB},
     };
     struct CMUnitTest tests[2 * COUNT(table)];
