@@ -70,10 +70,12 @@ static void count_pending(status_tenant *out, const apr_array_header_t *pending)
 static const scim_error *read_store(scim_view *view, void *baton)
 {
     reading *reads = baton;
-    apr_array_header_t *tenants, *pending;
+    apr_array_header_t *tenants, *deleting, *pending;
     int i;
 
     SCIM_ERR(scim_tenant_list(&tenants, view));
+    SCIM_ERR(scim_tenant_list_deleting(&deleting, view));
+    apr_array_cat(tenants, deleting);
     SCIM_ERR(scim_sweep_list(&pending, view));
     SCIM_ERR(scim_token_list_all(&reads->tokens, view));
     for (i = 0; i < tenants->nelts; i++) {
@@ -81,6 +83,9 @@ static const scim_error *read_store(scim_view *view, void *baton)
 
         memset(one, 0, sizeof(*one));
         one->tenant = APR_ARRAY_IDX(tenants, i, scim_tenant);
+        if (one->tenant.deleting) {
+            continue; /* what it has is there for nobody */
+        }
         SCIM_ERR(scim_brake_read(&one->brake, view, &one->tenant));
         SCIM_ERR(count_types(one, reads, view));
         count_pending(one, pending);

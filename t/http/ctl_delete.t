@@ -57,7 +57,8 @@ sub clean { return says('verify is content', 0, qr/Nothing is wrong/, $nothing, 
 my $audit = File::Temp->new;
 $s = Scim::Httpd->new(
     site_args(qw(babs carl)),
-    conf => "SCIMRole member \"Team*\"\nSCIMOnGroupDelete delete\nSCIMUniqueGroupNames Off\n" . site('/any', 'Require scim-user'),
+    conf => "SCIMRole member \"Team*\"\nSCIMOnGroupDelete delete\nSCIMUniqueGroupNames Off\n" . site('/any', 'Require scim-user')
+        . "<Location \"/status\">\nSetHandler scim-status\n</Location>\n",
 );
 refusals($s);
 my @audit = ('--audit-log', $audit->filename);
@@ -221,7 +222,7 @@ subtest 'under load, and broken off' => sub {
     # its end.
     my ($log, $err) = (File::Temp->new, File::Temp->new);
     my $kill = sub {
-        my ($kills, $after, $verified, @said) = (0, 0.01, '');
+        my ($kills, $after, $verified, @said, @shown) = (0, 0.01, '');
         sleep 0.3;
         while (1) {
             my $pid = fork // die "fork: $!\n";
@@ -254,8 +255,9 @@ subtest 'under load, and broken off' => sub {
             my ($code, $out) = ctl('verify');
             return { verify => $out } if $code;
             $verified .= $out;
+            push @shown, grep { $_->{deleting} } @{ $s->get($s->url('/status?json'))->json->{tenants} };
         }
-        return { kills => $kills, verified => $verified, busy => join('', @said) };
+        return { kills => $kills, verified => $verified, busy => join('', @said), shown => \@shown };
     };
     my @results = parallel(4, sub { $_[0] == 3 ? $kill->() : $use->($_[0]) });
     my $killer = pop @results;
@@ -264,6 +266,7 @@ subtest 'under load, and broken off' => sub {
     is($killer->{verify}, undef, 'verify was content all the time');
     cmp_ok($killer->{kills} // 0, '>', 0, 'it was broken off');
     like($killer->{verified} // '', qr/entries belong to tenants that are being deleted/, 'which verify tells');
+    is($killer->{shown}[0]{name}, 'big', 'and the status page');
     my %seen;
     for my $one (@results) {
         $seen{$_} += $one->{$_} for keys %$one;
