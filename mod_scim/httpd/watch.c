@@ -184,13 +184,14 @@ static void warn_of_token(request_rec *r, const scim_identity *who)
     what = apr_psprintf(r->pool, "end of token %s %s %s %" APR_TIME_T_FMT, tenant,
                         who->connection, who->hint, who->expires);
     if (mod_scim_once(what, DAY)) {
-        ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r,
-                      SCIMLOG(1702) "the token that ends in %s, of connection %s of tenant %s, "
-                                    "is in use and expires within %d day%s, at %s: make "
-                                    "another, \"scimctl token rotate --tenant %s --connection "
-                                    "%s\", and put it in its place",
-                      who->hint, who->connection, tenant, days, days == 1 ? "" : "s",
-                      scim_time_format(who->expires, when), tenant, who->connection);
+        ap_log_rerror(
+            APLOG_MARK, APLOG_WARNING, 0, r,
+            SCIMLOG(1702) "the token that ends in %s, of connection %s of tenant %s, "
+                          "is in use and expires within %d day%s, at %s: put another in its "
+                          "place; \"scimctl token rotate --tenant %s --connection %s\" "
+                          "makes one",
+            who->hint, who->connection, tenant, days, days == 1 ? "" : "s",
+            scim_time_format(who->expires, when), tenant, who->connection);
     }
 }
 
