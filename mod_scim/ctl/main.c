@@ -384,7 +384,7 @@ static ctl_exit read_line(ctl *c, const char *const **words, int *count, int arg
 
 static const ctl_command *find_command(const char *const *words, int count)
 {
-    size_t i;
+    int i;
 
     for (i = 0; i < ctl_commands_count && count; i++) {
         const ctl_command *command = &ctl_commands[i];

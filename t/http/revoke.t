@@ -193,15 +193,17 @@ subtest "C-314 $requests requests while the token is replaced, and not one is re
         my ($i) = @_;
         delete $s->{http};
         if ($i) {
-            my %seen;
-            for (1 .. $requests / 2) {
+            my (%seen, %tokens);
+            my $until = time + 60;
+            for (my $n = 0; $n < $requests / 2 || (keys %tokens < 6 && time < $until); $n++) {
                 my $token = slurp($file);
+                $tokens{$token} = 1;
                 $seen{ $s->get('/Users?count=1', authorization => "Bearer $token")->status }++;
                 sleep 0.002;
             }
             open my $out, '>>', $stop or die "$stop: $!\n";
             syswrite $out, 'x';
-            return join ' ', map { "$_ x $seen{$_}" } sort keys %seen;
+            return join ' ', sort keys %seen;
         }
         my $n = 0;
         for (; length slurp($stop) < 2; $n++) {
@@ -211,7 +213,7 @@ subtest "C-314 $requests requests while the token is replaced, and not one is re
         }
         return $n;
     });
-    is("@counts", join(' ', ('200 x ' . $requests / 2) x 2), "all are answered, across $rotations rotations");
+    is("@counts", '200 200', "all are answered, across $rotations rotations");
     cmp_ok($rotations, '>', 4, 'it was replaced several times');
     is($s->get('/Users?count=1', authorization => "Bearer $first")->status, 200, 'the first is good until it is revoked');
     my $last = slurp($file);

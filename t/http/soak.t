@@ -31,7 +31,7 @@ my $every = max(0.4, $seconds / 60);
 
 # kB that a child may have more after the warm-up, where the run is too short to
 # tell a slope from the first use of a thread's memory.
-my $more_at_most = 512;
+my $more_at_most = 2048;
 
 # --- clients -----------------------------------------------------------------
 

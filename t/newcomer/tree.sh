@@ -118,7 +118,7 @@ tree_make() {
 within() {
     nsenter --target "$tree_init" --mount --uts --ipc --net --pid --cgroup \
         env -i -C /root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root \
-        LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive "$@"
+        LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive "$@" 9>&-
 }
 
 wait_for() {
@@ -153,7 +153,7 @@ tree_boot() {
     [ -d /run/systemd/system ] || how=(--register=no --keep-unit)
     systemd-nspawn --quiet --directory="$tree" --machine="mod-scim-${tree##*/}" --boot --private-network --hostname=newcomer \
         --resolv-conf=off --link-journal=no --console=read-only "${how[@]}" \
-        </dev/null >"$work/boot.log" 2>&1 &
+        </dev/null >"$work/boot.log" 2>&1 9>&- &
     tree_pid=$!
     wait_for 60 has_init && wait_for 120 has_booted || die "the tree does not boot: $work/boot.log"
     slirp4netns --configure --disable-host-loopback --mtu=65520 "$tree_init" tap0 >"$work/net.log" 2>&1 &
