@@ -18,8 +18,19 @@ version() {
     dpkg-query -W -f '${Version}' libapache2-mod-scim
 }
 
+# systemd starts nothing more than five times in ten seconds; here nobody reads in between.
+forget_starts() {
+    systemctl reset-failed apache2 || true
+}
+
+restart() {
+    forget_starts
+    systemctl restart apache2
+}
+
 # apt asks nothing: whatever conffile is still as it came is replaced.
 newer() {
+    forget_starts
     apt-get -qq install --allow-downgrades --reinstall "./$deb" >"$answer" 2>&1
     is 'the newer version is there' "$(version)" "$(dpkg-deb -f "$deb" Version)"
 }
@@ -57,11 +68,12 @@ upgraded_and_gone() {
     is 'the module is as the administrator left it' "$(enabled)" 32
     a2enmod -q scim
     a2ensite -q scim
-    systemctl restart apache2
+    restart
     has_user
 
     echo '--- remove'
     a2dissite -q scim
+    forget_starts
     apt-get -qq remove libapache2-mod-scim >"$answer" 2>&1
     is 'httpd runs' "$(systemctl is-active apache2)" active
     is 'the module is not in it' "$(apachectl -M 2>/dev/null | grep scim)" ''
@@ -69,23 +81,25 @@ upgraded_and_gone() {
     newer
     is 'installed again, it is enabled again' "$(enabled)" 0
     a2ensite -q scim
-    systemctl restart apache2
+    restart
     has_user
 
     echo '--- purge, where nobody answers'
     a2dissite -q scim
+    forget_starts
     apt-get -qq purge libapache2-mod-scim >"$answer" 2>&1
     is 'it says that users stay' "$(grep -c 'users and groups stay in /var/lib/apache2/scim' "$answer")" 1
     is 'and they do' "$(stat -c '%U %a' /var/lib/apache2/scim/data.mdb)" 'www-data 600'
     is 'its configuration is gone' "$(ls /etc/apache2/mods-available | grep scim)" ''
     newer
     a2ensite -q scim
-    systemctl restart apache2
+    restart
     has_user
 
     echo '--- purge, where it was answered'
     a2dissite -q scim
     echo libapache2-mod-scim libapache2-mod-scim/purge-data boolean true | debconf-set-selections
+    forget_starts
     apt-get -qq purge libapache2-mod-scim >"$answer" 2>&1
     is 'the store is gone' "$(ls -d /var/lib/apache2/scim 2>/dev/null)" ''
     is 'debconf has forgotten the question' "$(debconf-show libapache2-mod-scim)" ''
