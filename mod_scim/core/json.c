@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <apr_lib.h>
 #include <apr_strings.h>
 
 #include "json_parse.h"
@@ -285,10 +286,60 @@ static const scim_error *missed_fault(json_t *json, const char *bytes, apr_size_
                : fault_at(bytes, 0, fault_text(json_error_unknown), result_pool);
 }
 
+/* Where the string that begins behind at ends: its closing quote, or the end of all. */
+static apr_size_t end_of_string(const char *bytes, apr_size_t at, apr_size_t len)
+{
+    while (at < len && bytes[at] != '"') {
+        at += bytes[at] == '\\' && at + 1 < len ? 2 : 1;
+    }
+    return at;
+}
+
+static bool is_name_before(const char *bytes, apr_size_t at, apr_size_t len)
+{
+    while (at < len && strchr(" \t\r\n", bytes[at]) && bytes[at]) {
+        at++;
+    }
+    return at < len && bytes[at] == ':';
+}
+
+/* A value is as faulty without what it says: escapes stay, and what is not ASCII. */
+static void mask(char *bytes, apr_size_t from, apr_size_t to)
+{
+    for (; from < to; from++) {
+        if (bytes[from] == '\\') {
+            from += from + 1 < to && bytes[from + 1] == 'u' ? 5 : 1;
+        } else if (apr_isalnum(bytes[from])) {
+            bytes[from] = 'x';
+        }
+    }
+}
+
+/* A copy in which no string says anything but names, on the heap: Jansson does not wipe
+ * what it gives back, and there may be a password in it. */
+static char *masked_copy(const char *bytes, apr_size_t len)
+{
+    char *copy = scim_heap_checked(malloc(len));
+    apr_size_t at, end;
+
+    memcpy(copy, bytes, len);
+    for (at = 0; at < len; at++) {
+        if (bytes[at] == '"') {
+            end = end_of_string(bytes, at + 1, len);
+            if (!is_name_before(bytes, end + 1, len)) {
+                mask(copy, at + 1, end);
+            }
+            at = end;
+        }
+    }
+    return copy;
+}
+
 /* Which fault there is in what our own parser does not take. */
 static const scim_error *find_fault(const char *bytes, apr_size_t len, apr_pool_t *result_pool)
 {
     const char *what;
+    char *copy;
     json_error_t fault;
     json_t *json;
     apr_size_t at;
@@ -303,7 +354,9 @@ static const scim_error *find_fault(const char *bytes, apr_size_t len, apr_pool_
     if ((what = exceeded_limit(bytes, len, &at))) {
         return fault_at(bytes, at, what, result_pool);
     }
-    json = json_loadb(bytes, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &fault);
+    copy = masked_copy(bytes, len);
+    json = json_loadb(copy, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &fault);
+    free(copy);
     return json ? missed_fault(json, bytes, len, result_pool)
                 : parse_fault(&fault, result_pool);
 }
