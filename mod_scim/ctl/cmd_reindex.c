@@ -24,12 +24,7 @@ static void take_finding(const scim_finding *finding, void *baton)
 {
     making *m = baton;
 
-    if (m->findings) {
-        scim_json_append(m->findings, ctl_json_finding(finding));
-    } else {
-        ctl_wipe_progress(&m->progress);
-        ctl_print_finding(finding);
-    }
+    ctl_tell_finding(m->findings, &m->progress, finding);
 }
 
 static void show(const scim_reindexed *so_far, void *baton)

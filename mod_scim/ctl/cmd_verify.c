@@ -30,12 +30,7 @@ static void take_finding(const scim_finding *finding, void *baton)
 {
     telling *t = baton;
 
-    if (t->findings) {
-        scim_json_append(t->findings, ctl_json_finding(finding));
-    } else {
-        ctl_wipe_progress(&t->progress);
-        ctl_print_finding(finding);
-    }
+    ctl_tell_finding(t->findings, &t->progress, finding);
 }
 
 static void print_summary(const scim_verification *sum)

@@ -369,6 +369,9 @@ void ctl_wipe_progress(ctl_progress *p);
 /* What is wrong at one place of the store, as JSON and on stdout. */
 json_t *ctl_json_finding(const scim_finding *finding);
 void ctl_print_finding(const scim_finding *finding);
+/* One that was found on the way: into findings, or, where that is NULL, printed in place of
+ * the progress. */
+void ctl_tell_finding(json_t *findings, ctl_progress *progress, const scim_finding *finding);
 
 /* Prints rows of aligned columns, at most 16; cells has columns strings for each
  * row, the headings first. */

@@ -137,6 +137,16 @@ void ctl_print_finding(const scim_finding *finding)
     putchar('\n');
 }
 
+void ctl_tell_finding(json_t *findings, ctl_progress *progress, const scim_finding *finding)
+{
+    if (findings) {
+        scim_json_append(findings, ctl_json_finding(finding));
+    } else {
+        ctl_wipe_progress(progress);
+        ctl_print_finding(finding);
+    }
+}
+
 void ctl_add_row(apr_array_header_t *cells, int columns, ...)
 {
     va_list args;
