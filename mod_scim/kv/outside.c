@@ -127,7 +127,10 @@ static int open_quietly(const char *path)
     int flags = O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
     int fd = open(path, flags | O_NOATIME);
 
-    return fd < 0 && errno == EPERM ? open(path, flags) : fd;
+    if (fd < 0 && errno == EPERM) {
+        fd = open(path, flags);
+    }
+    return fd;
 }
 
 scim_kv_rc scim_kv_peek(const char *url, scim_slice prefix, const scim_kv_examiner *to)

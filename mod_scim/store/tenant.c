@@ -422,7 +422,7 @@ static scim_kv_rc put_default_policy(scim_kv_txn *txn, const scim_policy *policy
 static const scim_error *why_taken(scim_kv_txn *txn, const char *name, apr_pool_t *pool)
 {
     scim_view view = {.txn = txn, .pool = pool};
-    scim_tenant other;
+    scim_tenant other = {.deleting = false};
     const scim_error *err = tenant_read(&other, &view, name);
 
     if (err) {
