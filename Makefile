@@ -1,8 +1,8 @@
 # mod_scim: a SCIM 2.0 service provider inside Apache httpd.
 #
-#   make            build build/mod_scim.so and build/scimctl
+#   make            build build/mod_scim.so, build/mod_scim_pgsql.so and build/scimctl
 #   make run        a SCIM endpoint on 127.0.0.1:8080 (PORT=, STATE=, CONF=)
-#   make check      every test (T=file..., SAN=address,undefined, VALGRIND=1)
+#   make check      every test (T=file..., SAN=address,undefined, VALGRIND=1, ENGINE=pgsql)
 #   make check-long    every test at its whole size: rounds, users, kills, floods
 #   make gates      what else a change must pass; each of them by itself, too:
 #     make lint        warnings of gcc and of clang, clang-tidy, cppcheck
@@ -12,8 +12,9 @@
 #   make conformance   public suites from PyPI against a real server
 #   make fuzz       libFuzzer over what comes from outside (TIME=, TARGETS=, MERGE=1)
 #   make browser    the pages for people, as Chromium shows them
+#   make check-cluster   three machines with PostgreSQL under Patroni, which are killed and cut off (T=, LONG=1)
 #   make screenshots   pictures of the status page: build/status-light.png, -dark, -phone
-#   make bench      how fast it is with a million users (N=, DURATION=, ROUNDS=, JSON=, PEERS=1)
+#   make bench      how fast it is with a million users (N=, DURATION=, ROUNDS=, JSON=, PEERS=1; ENGINE=pgsql)
 #   make install    PREFIX=/usr/local, DESTDIR=, LIBEXECDIR=, INCLUDEDIR=; make uninstall
 #   make deb        Debian packages, in build/deb (LINTIAN=1, DEB_VERSION=)
 #   make newcomer   README's own commands in a clean Debian 12 (PARTS=)
@@ -36,6 +37,8 @@ PROVE ?= prove
 PKGS := apr-1 apr-util-1 jansson libcrypto libssl libutf8proc libxxhash zlib
 # Of scimctl alone, beside libcsv, which no pkg-config knows.
 CTL_PKGS := libcurl
+# Of mod_scim_pgsql.so, of scimctl, and of tests that use that engine: never of mod_scim.so.
+PGSQL_PKGS := libpq
 
 # Callbacks have the parameters that their callers give: not all are of use.
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
@@ -59,13 +62,16 @@ endif
 
 # Asked for only by the rules that need them, so that "make deps" works on a
 # machine that has none of them yet.
-PKG_CFLAGS = $(shell pkg-config --cflags $(PKGS))
+PKG_CFLAGS = $(shell pkg-config --cflags $(PKGS) $(PGSQL_PKGS))
 PKG_LIBS = $(shell pkg-config --libs $(PKGS)) -llmdb
 CTL_LIBS = $(shell pkg-config --libs $(CTL_PKGS)) -lcsv
+PGSQL_LIBS = $(shell pkg-config --libs $(PGSQL_PKGS))
 HTTPD_CFLAGS = -isystem $(shell $(APXS) -q INCLUDEDIR)
 
 lib_src := $(wildcard mod_scim/core/*.c mod_scim/kv/*.c mod_scim/store/*.c mod_scim/service/*.c)
 httpd_src := $(wildcard mod_scim/httpd/*.c)
+# Of these, a module of its own.
+pgsql_src := mod_scim/httpd/mod_scim_pgsql.c
 ctl_src := $(wildcard mod_scim/ctl/*.c)
 unit_src := $(wildcard t/unit/*.c)
 schemas := $(wildcard conf/schemas/*.json)
@@ -74,15 +80,15 @@ obj = $(patsubst %.c,$(O)/%.o,$(1))
 units := $(patsubst t/unit/%.c,$(O)/t/unit/%.t,$(filter t/unit/test_%.c,$(unit_src)))
 
 .PHONY: all deps run check check-long gates lint objects tidied cppchecked valgrind tsan coverage conformance bench fuzz \
-    browser screenshots install uninstall deb newcomer platform clean format man rules tools
+    browser check-cluster screenshots install uninstall deb newcomer platform clean format man rules tools
 .SECONDARY: $(units:.t=.o)
-all: $(O)/mod_scim.so $(O)/scimctl
+all: $(O)/mod_scim.so $(O)/mod_scim_pgsql.so $(O)/scimctl
 
 # What a build cannot begin without.
 tools:
 	@for tool in pkg-config $(firstword $(CC)) $(APXS); do \
 	    command -v "$$tool" >/dev/null || { echo "$$tool is missing: run make deps first" >&2; exit 1; }; \
-	done; pkg-config --exists $(PKGS) $(CTL_PKGS) || { echo "libraries are missing: run make deps first" >&2; exit 1; }
+	done; pkg-config --exists $(PKGS) $(CTL_PKGS) $(PGSQL_PKGS) || { echo "libraries are missing: run make deps first" >&2; exit 1; }
 
 # A schema document as a C string literal: "conf/schemas/User.json" -> User.inc
 $(O)/gen/%.inc: conf/schemas/%.json | tools
@@ -101,15 +107,19 @@ $(O)/libscim.a: $(call obj,$(lib_src))
 	$(AR) rcs $@ $^
 
 # Moved into place: a server may be running the one that is there.
-$(O)/mod_scim.so: $(call obj,$(httpd_src)) $(O)/libscim.a
+$(O)/mod_scim.so: $(call obj,$(filter-out $(pgsql_src),$(httpd_src))) $(O)/libscim.a
 	$(CC) -shared $(CFLAGS) $(LDFLAGS) -o $@.new $^ $(PKG_LIBS)
 	mv $@.new $@
 
+$(O)/mod_scim_pgsql.so: $(call obj,$(pgsql_src)) $(O)/libscim.a
+	$(CC) -shared $(CFLAGS) $(LDFLAGS) -o $@.new $^ $(PKG_LIBS) $(PGSQL_LIBS)
+	mv $@.new $@
+
 $(O)/scimctl: $(call obj,$(ctl_src)) $(O)/libscim.a
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(PKG_LIBS) $(CTL_LIBS)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(PKG_LIBS) $(PGSQL_LIBS) $(CTL_LIBS)
 
 $(O)/t/unit/%.t: $(O)/t/unit/%.o $(O)/libscim.a
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(PKG_LIBS) -lcmocka -lpthread
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(PKG_LIBS) $(PGSQL_LIBS) -lcmocka -lpthread
 
 # The fuzz targets: all in one program, which runs them over the inputs that are
 # kept, or each with libFuzzer.
@@ -120,7 +130,7 @@ $(O)/t/unit/test_fuzz.t: $(call obj,$(fuzz_src) mod_scim/httpd/config.c)
 
 $(O)/t/fuzz/%: $(O)/t/fuzz/%.o $(O)/mod_scim/httpd/config.o $(O)/libscim.a
 	$(CC) $(CFLAGS) $(LDFLAGS) -fsanitize=fuzzer -o $@ $< $(if $(filter config,$*),$(filter %/httpd/config.o,$^)) \
-	    $(filter %.a,$^) $(PKG_LIBS) -lcmocka
+	    $(filter %.a,$^) $(PKG_LIBS) $(PGSQL_LIBS) -lcmocka
 
 # Faults of the system for tests: linked into one, loaded into a server by others.
 $(O)/t/unit/test_crash.t: $(O)/t/fault/record.o
@@ -148,12 +158,12 @@ run:
 
 T ?= t/guard t/unit t/http t/idp
 check:
-	@t/lib/deps check
+	@t/lib/deps $(if $(filter pgsql,$(ENGINE)),pgsql,check)
 	@$(first_build)
 	@$(MAKE) --no-print-directory -s all $(units) $(O)/t/fault/shim.so $(O)/t/fault/clock.so \
 	    $(if $(findstring thread,$(SAN)),$(O)/t/gates/atomics.so)
-	@SCIM_BUILD=$(abspath $(O)) SCIM_SAN=$(SAN) SCIM_VALGRIND=$(VALGRIND) PROVE="$(PROVE)" \
-	    CMOCKA_MESSAGE_OUTPUT=TAP t/lib/check $(T)
+	@SCIM_BUILD=$(abspath $(O)) SCIM_SAN=$(SAN) SCIM_VALGRIND=$(VALGRIND) SCIM_ENGINE=$(ENGINE) \
+	    PROVE="$(PROVE)" CMOCKA_MESSAGE_OUTPUT=TAP t/lib/check $(T)
 
 # What stands for a million elsewhere is one here; a test may take as long as it likes.
 check-long: export LONG = 1
@@ -197,7 +207,7 @@ cppchecked:
 	cppcheck -q --std=c11 --library=posix --enable=warning,performance,portability --error-exitcode=1 \
 	    --suppressions-list=t/gates/cppcheck.supp --cppcheck-build-dir=$(O)/cppcheck -j2 \
 	    --template='{file}:{line}: {message} [{id}]' -D_GNU_SOURCE -D__GNUC__=12 -D__linux__ -D__x86_64__ \
-	    -Iinclude -I$(O)/gen $(HTTPD_CFLAGS:-isystem%=-I%) $(shell pkg-config --cflags-only-I apr-1) mod_scim
+	    -Iinclude -I$(O)/gen $(HTTPD_CFLAGS:-isystem%=-I%) $(shell pkg-config --cflags-only-I apr-1 $(PGSQL_PKGS)) mod_scim
 
 # What takes a tenth of a second by itself takes seconds here: left out are those
 # that do one thing very often, those that measure time, and test_json.c, which looks
@@ -219,7 +229,7 @@ tsan:
 
 coverage:
 	@[ ! -d $(O)/coverage ] || find $(O)/coverage -name '*.gcda' -delete
-	$(call part,unit tests) $(submake) check COV=1 O=$(O)/coverage T=t/unit
+	$(call part,unit tests) $(submake) check COV=1 ENGINE=pgsql O=$(O)/coverage T=t/unit
 	$(call part,lines) t/gates/coverage $(O)/coverage
 
 conformance:
@@ -235,13 +245,14 @@ $(O)/t/bench/mod_bench.so: $(O)/t/bench/mod_bench.o
 	$(CC) -shared $(CFLAGS) $(LDFLAGS) -o $@ $<
 
 $(O)/t/bench/%: $(O)/t/bench/%.o $(O)/libscim.a
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(PKG_LIBS) $(PGSQL_LIBS)
 
 bench:
 	@t/lib/deps bench
+	@$(if $(filter pgsql,$(ENGINE)),t/lib/deps pgsql)
 	@$(first_build)
 	@$(MAKE) --no-print-directory -s all $(bench_programs)
-	@O=$(abspath $(O)) t/bench/run
+	@O=$(abspath $(O)) $(if $(filter pgsql,$(ENGINE)),DURABLE=on t/lib/pgsql run t/bench/pgsql,t/bench/run)
 
 # TIME: seconds for each of TARGETS.  MERGE=1 keeps what was found in t/fuzz/corpus.
 fuzz:
@@ -257,6 +268,14 @@ browser:
 	@$(MAKE) --no-print-directory -s all $(O)/t/fault/clock.so
 	@SCIM_BUILD=$(abspath $(O)) SCIM_SAN=$(SAN) PROVE="$(PROVE)" t/lib/check $(if $(filter-out t/guard t/unit t/http t/idp,$(T)),$(T),t/browser)
 
+# Not of "make check": it takes some minutes, and has both processors to itself.
+check-cluster:
+	@t/lib/deps cluster
+	@$(first_build)
+	@$(MAKE) --no-print-directory -s all
+	@SCIM_BUILD=$(abspath $(O)) SCIM_SAN=$(SAN) PROVE="$(PROVE)" SCIM_JOBS=1 \
+	    SCIM_TEST_TIMEOUT=$(if $(LONG),14400,1200) t/lib/check $(if $(filter-out t/guard t/unit t/http t/idp,$(T)),$(T),t/cluster)
+
 screenshots:
 	@t/lib/deps browser
 	@$(first_build)
@@ -271,6 +290,7 @@ LIBEXECDIR ?= $(shell $(APXS) -q LIBEXECDIR)
 INCLUDEDIR ?= $(shell $(APXS) -q INCLUDEDIR)
 install: all
 	install -D -m 644 $(O)/mod_scim.so $(DESTDIR)$(LIBEXECDIR)/mod_scim.so
+	install -D -m 644 $(O)/mod_scim_pgsql.so $(DESTDIR)$(LIBEXECDIR)/mod_scim_pgsql.so
 	install -D -m 755 $(O)/scimctl $(DESTDIR)$(SBINDIR)/scimctl
 	install -D -m 644 include/mod_scim.h $(DESTDIR)$(INCLUDEDIR)/mod_scim.h
 	install -D -m 644 conf/man/scimctl.8 $(DESTDIR)$(MANDIR)/man8/scimctl.8
@@ -278,7 +298,8 @@ install: all
 	install -D -m 644 conf/completion/scimctl $(DESTDIR)$(COMPLETIONDIR)/scimctl
 
 uninstall:
-	rm -f $(DESTDIR)$(LIBEXECDIR)/mod_scim.so $(DESTDIR)$(SBINDIR)/scimctl $(DESTDIR)$(INCLUDEDIR)/mod_scim.h \
+	rm -f $(DESTDIR)$(LIBEXECDIR)/mod_scim.so $(DESTDIR)$(LIBEXECDIR)/mod_scim_pgsql.so \
+	    $(DESTDIR)$(SBINDIR)/scimctl $(DESTDIR)$(INCLUDEDIR)/mod_scim.h \
 	    $(DESTDIR)$(MANDIR)/man8/scimctl.8 $(DESTDIR)$(MANDIR)/man5/mod_scim.5 $(DESTDIR)$(COMPLETIONDIR)/scimctl
 
 # The packages are built from a tree of their own, in which conf/debian is debian/.

@@ -12,6 +12,7 @@
 #ifndef SCIM_BACKUP_H
 #define SCIM_BACKUP_H
 
+#include "scim/making.h"
 #include "scim/store.h"
 #include "scim/verify.h"
 
@@ -29,10 +30,14 @@ typedef struct scim_backup_source {
     void *baton;
 } scim_backup_source;
 
+#define SCIM_BACKUP_SUM 16
+
 typedef struct scim_backup {
     apr_uint64_t rows;
-    apr_uint64_t bytes; /* of the stream */
-    apr_uint64_t grown; /* bytes that the store grew by while it was read */
+    apr_uint64_t bytes;                 /* of the stream, or of the rows */
+    unsigned char sum[SCIM_BACKUP_SUM]; /* of copies and sums: two are the same where all rows
+                                           and their order are */
+    apr_uint64_t grown;                 /* bytes that the store grew by while it was read */
     apr_time_t made;
     char instance[33]; /* of the store, in hexadecimal; "" where it has none */
 } scim_backup;
@@ -55,14 +60,22 @@ const scim_error *scim_backup_write(scim_backup *out, scim_store *store,
                                     apr_pool_t *result_pool);
 
 /* Fills an empty engine from a stream: all of it is there, and as it was, where
- * this returns success.  The errors are for who typed the command. */
-const scim_error *scim_backup_read(scim_backup *out, scim_kv *into,
+ * this returns success.  making: what scim_making_begin gave; NULL where nobody else can come
+ * to the engine before it is full.  The errors are for who typed the command. */
+const scim_error *scim_backup_read(scim_backup *out, scim_kv *into, const scim_making *making,
                                    const scim_backup_source *source,
                                    const scim_backup_watcher *watcher, apr_pool_t *result_pool);
 
-/* Fills an empty engine with the rows of another. */
-const scim_error *scim_backup_copy(scim_backup *out, scim_kv *into, scim_kv *from,
-                                   const scim_backup_watcher *watcher, apr_pool_t *result_pool);
+/* Fills an empty engine with the rows of one state of another; making as above.  It is given
+ * up where the other has grown too much meanwhile, see scim_backup_write. */
+const scim_error *scim_backup_copy(scim_backup *out, scim_kv *into, const scim_making *making,
+                                   scim_kv *from, const scim_backup_watcher *watcher,
+                                   apr_pool_t *result_pool);
+
+/* Reads all rows of one state, and adds them up; what makes a store of a place that is being
+ * filled is left out, and so is what says that it is. */
+const scim_error *scim_backup_sum(scim_backup *out, scim_kv *kv,
+                                  const scim_backup_watcher *watcher, apr_pool_t *result_pool);
 
 /* What a salvage came to. */
 typedef struct scim_salvage {

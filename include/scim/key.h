@@ -24,7 +24,8 @@ typedef enum scim_table {
     SCIM_TABLE_REFERS = 'f',
     SCIM_TABLE_COUNTER = 'c',
     SCIM_TABLE_PENDING = 'q',
-    SCIM_TABLE_ANCHOR = 'a'
+    SCIM_TABLE_ANCHOR = 'a',
+    SCIM_TABLE_MAKING = '!' /* before all others */
 } scim_table;
 
 #define SCIM_KEY_VALUE_MAX 400 /* prepared bytes that stand in a key as they are */

@@ -82,6 +82,8 @@ typedef struct scim_kv_options {
     unsigned int max_queue;      /* so many updates may wait where it goes slowly: where the
                                     first of them waits for a tenth of timeout already, one
                                     more is BUSY at once; 0: no limit */
+    unsigned int connections;    /* that a process has to a store that is elsewhere, at most;
+                                    0: the engine's default */
     bool create;                 /* make the store where there is none */
     bool read_only;              /* update answers READONLY */
     bool unchecked;              /* damaged pages, of which reading dies, are no reason to
@@ -101,7 +103,28 @@ typedef struct scim_kv_stat {
     apr_uint32_t max_readers;
 } scim_kv_stat;
 
-/* Opens the store that url names ("lmdb:/path", "memory:").  It lives in
+/*
+ * Engines.  lmdb and memory are always there; others are made known to this process, by who
+ * loads them: before there are threads, and before anything opens a store with them.
+ */
+
+/* Makes an engine known, or puts it in the place of one of the same name.  False: it was built
+ * for another version of this interface, or there are too many. */
+bool scim_kv_register(const scim_kv_engine *engine);
+
+/* Forgets it, before its code goes.  Nothing may be open with it. */
+void scim_kv_unregister(const scim_kv_engine *engine);
+
+/* Whether a store is elsewhere, so that it may be away for a while: who cannot open it tries
+ * again.  False where the engine of the url is not known. */
+bool scim_kv_networked(const char *url);
+
+/* Whether a url, which is shown in logs and pages, has a password in it: nothing opens it. */
+bool scim_kv_has_secret(const char *url, apr_pool_t *scratch_pool);
+/* What the administrator is told of one that has; it does not repeat the url. */
+extern const char scim_kv_secret_text[];
+
+/* Opens the store that url names ("lmdb:/path", "pgsql:dbname=scim", "memory:").  It lives in
  * pool, whose cleanup closes it.  One path opened twice by a process is one
  * store, closed with the last.  *why, on failure, is a text for the
  * administrator in pool: the path, the user, the remedy. */
@@ -153,12 +176,45 @@ apr_int64_t scim_kv_counter(scim_slice value);
 scim_kv_cursor *scim_kv_cursor_open(scim_kv_txn *txn);
 /* Gives a cursor back before its transaction ends: for those who open many. */
 void scim_kv_cursor_close(scim_kv_cursor *cursor);
+/* Tells a cursor, before it is placed, that rows whose keys do not begin with prefix are of no
+ * use: it may say NOTFOUND instead of such a one, and need not look at it. */
+void scim_kv_within(scim_kv_cursor *cursor, scim_slice prefix);
 /* To the first key >= at (empty: to the very first); prev from there goes to
  * the last one < at, also where seek itself said NOTFOUND. */
 scim_kv_rc scim_kv_seek(scim_kv_cursor *cursor, scim_slice at, scim_slice *key,
                         scim_slice *value);
 scim_kv_rc scim_kv_next(scim_kv_cursor *cursor, scim_slice *key, scim_slice *value);
 scim_kv_rc scim_kv_prev(scim_kv_cursor *cursor, scim_slice *key, scim_slice *value);
+
+/*
+ * Of an engine whose rows are far away, so that each question is a journey, and where others
+ * write at the same time, so that what an update has read may be in its way.
+ */
+
+/* Whether it is such a one; where it is not, the next two cost what they do here. */
+bool scim_kv_far(const scim_kv_txn *txn);
+
+/* Whether an update may leave it to its commit to find that a row it puts with no_overwrite
+ * is there already: it is run again then, and this is false.  Who asked for that row first
+ * would be in the way of all who write near it. */
+bool scim_kv_bold(const scim_kv_txn *txn);
+
+/* A number that every scim_kv_update_exclusive changes: as long as two transactions find the
+ * same, rows that nothing else writes are to one what they were to the other, and need not
+ * be asked for again.  0: it is not known. */
+apr_uint64_t scim_kv_epoch(scim_kv_txn *txn);
+
+typedef struct scim_kv_wish {
+    scim_slice key;
+    apr_size_t prefix; /* 0: this row; else the first few rows from it on whose keys have so
+                          many bytes in common with it: for a seek to this key of a cursor
+                          that has been told of them */
+} scim_kv_wish;
+
+/* Says what will be asked for next, so that all of it comes in one journey.  Nothing has to
+ * follow from it; what fails here fails where it is asked for. */
+#define SCIM_KV_MAX_WISHES 64
+void scim_kv_expect(scim_kv_txn *txn, const scim_kv_wish *wishes, int count);
 
 /* Memory of the transaction, aligned for any type, cleared when it ends or is
  * run again.  Never NULL: out of memory ends the process, as a pool does. */
@@ -215,7 +271,8 @@ scim_kv_rc scim_kv_salvage(int fd, const scim_kv_examiner *to);
 /* Why this process's user could not open the store of a url, or, unless it is for reading
  * only, not write to it; a text in pool with path, user and remedy.  NULL: nothing speaks
  * against it, as where there is none yet in a directory that can have one.  *made: whether
- * its directory is there. */
+ * its directory is there.  Of a store that is elsewhere only its url is judged: nobody is
+ * asked over the network. */
 const char *scim_kv_outlook(bool *made, const char *url, bool read_only, apr_pool_t *pool);
 
 /* The room on the file system of the store, for this user, and the size of all of that
@@ -224,12 +281,17 @@ bool scim_kv_room(apr_uint64_t *room, apr_uint64_t *size, const char *url);
 
 /* Hands the rows of the last state whose keys begin with prefix to "to", in their order.
  * NOTFOUND: there is no such file; STALE: others committed too much meanwhile, and what was
- * handed out is to be forgotten; other results mean that nothing is known, either. */
+ * handed out is to be forgotten; other results mean that nothing is known, either, as of a
+ * store that is elsewhere. */
 scim_kv_rc scim_kv_peek(const char *url, scim_slice prefix, const scim_kv_examiner *to);
 
 /*
  * Replacing a store as a whole.
  */
+
+/* Whether a store of this kind can be claimed.  One that is elsewhere cannot: who else has it
+ * open is not to be known. */
+bool scim_kv_claimable(const char *url);
 
 /* Makes sure that no process has the store of a url open; whoever opens it
  * meanwhile waits.  The store may be damaged, or not there: its directory must be.
@@ -256,7 +318,7 @@ void scim_kv_claim_end(scim_kv_claim *claim);
 const char *scim_kv_strerror(scim_kv_rc rc);
 
 /*
- * For tests, on a "memory:" store only (no effect on others).
+ * For tests, on a "memory:" store, or where it says so another one, only (no effect on others).
  */
 
 /* The n-th write operation from now (each put, del, add that writes, and the
@@ -267,6 +329,10 @@ void scim_kv_memory_fail(scim_kv *kv, int n);
 /* Whether every function given to update and update_all is run once for
  * nothing before it is run in earnest, as group commit may do. */
 void scim_kv_memory_rehearse(scim_kv *kv, bool on);
+
+/* On a "pgsql:" store: whether updates are no more than REPEATABLE READ, so that two of them
+ * may each miss what the other writes. */
+void scim_kv_pgsql_weaken(scim_kv *kv, bool on);
 
 /*
  * Implementation interface.  An engine embeds scim_kv as its first member,
@@ -296,12 +362,22 @@ struct scim_kv_engine {
     const char *(*fault)(scim_kv *kv, apr_pool_t *pool); /* NULL: the system has no part */
     scim_kv_rc (*append)(scim_kv_txn *txn, scim_slice key, scim_slice value);
     scim_kv_rc (*examine)(scim_kv *kv, const scim_kv_examiner *to);
-    /* NULL, and the next three: such stores are nowhere but in their process */
+    /* NULL: its rows are near; else as scim_kv_expect, with at most SCIM_KV_MAX_WISHES. */
+    void (*expect)(scim_kv_txn *txn, const scim_kv_wish *wishes, int count);
+    apr_uint64_t (*epoch)(scim_kv_txn *txn);                   /* NULL: it is not known */
+    void (*within)(scim_kv_cursor *cursor, scim_slice prefix); /* NULL: nothing to do */
+    /* NULL: a get and a put.  As scim_kv_add, with an amount that fits; sum may be NULL. */
+    scim_kv_rc (*add)(scim_kv_txn *txn, scim_slice key, apr_int64_t amount, apr_int64_t *sum);
+    /* NULL, and the next three: such stores are nowhere that a file could be replaced */
     scim_kv_rc (*claim)(scim_kv_claim **out, const char *where, const char **why,
                         apr_pool_t *pool);
     scim_kv_rc (*place)(scim_kv_claim *claim, const char **url, const char **why);
     scim_kv_rc (*replace)(scim_kv_claim *claim, const char **kept, const char **why);
     void (*unclaim)(scim_kv_claim *claim);
+    bool networked; /* as scim_kv_networked */
+    /* Why nothing can be opened at a place, as its text alone shows, in pool; NULL: it may be.
+     * NULL itself: any place will do. */
+    const char *(*outlook)(const char *where, apr_pool_t *pool);
 };
 
 struct scim_kv {
@@ -319,6 +395,7 @@ struct scim_kv_claim {
 struct scim_kv_txn {
     scim_kv *kv;
     bool writable;
+    bool bold; /* scim_kv_bold */
     struct scim_kv_arena *arena; /* of scim_kv_scratch; NULL: empty */
 };
 
@@ -328,5 +405,7 @@ struct scim_kv_cursor {
 
 extern const scim_kv_engine scim_kv_lmdb;
 extern const scim_kv_engine scim_kv_memory;
+/* Not known to scim_kv_open before scim_kv_register: it needs libpq. */
+extern const scim_kv_engine scim_kv_pgsql;
 
 #endif

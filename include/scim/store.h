@@ -31,6 +31,8 @@ typedef struct scim_store_options {
     apr_uint64_t scan_limit;       /* records one query may read; 0: no limit */
     bool any_unicode;              /* one of other tables of Unicode is no reason to refuse:
                                       for who makes its indexes anew */
+    bool making;                   /* one that is being made (scim/making.h) may be read: for who
+                                      makes it */
 } scim_store_options;
 
 typedef struct scim_view {

@@ -82,7 +82,8 @@ ctl_exit ctl_audit_open(ctl *c)
     const char *path = wanted_path(c);
 
     if (!path || (needs != CTL_WRITE && needs != CTL_LOAD && needs != CTL_REBUILD &&
-                  needs != CTL_CREATE && needs != CTL_RESTORE && needs != CTL_EXAMINE)) {
+                  needs != CTL_CREATE && needs != CTL_RESTORE && needs != CTL_MOVE &&
+                  needs != CTL_EXAMINE)) {
         return CTL_OK;
     }
     log = apr_pcalloc(c->pool, sizeof(*log));

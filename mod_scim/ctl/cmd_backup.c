@@ -77,16 +77,9 @@ static void show(apr_uint64_t done, void *baton)
     ctl_show_progress(&p->shown, done, p->total);
 }
 
-static apr_uint64_t entries_of(scim_kv *kv)
-{
-    scim_kv_stat stat;
-
-    return scim_kv_statistics(kv, &stat) == SCIM_KV_OK ? stat.entries : 0;
-}
-
 ctl_exit ctl_backup(ctl *c)
 {
-    progress p = {.shown = {-1}, .total = entries_of(scim_store_kv(c->store))};
+    progress p = {.shown = {-1}, .total = ctl_entries_of(scim_store_kv(c->store))};
     scim_backup_watcher watcher = {show, &p};
     scim_backup_sink sink = {.write = ctl_file_write};
     const scim_error *err;
@@ -112,6 +105,17 @@ ctl_exit ctl_backup(ctl *c)
 /*
  * Making a store anew
  */
+
+/* For what is done to the files of a store. */
+static ctl_exit need_directory(const ctl *c, const char *instead)
+{
+    if (scim_kv_claimable(c->url)) {
+        return CTL_OK;
+    }
+    ctl_complain("%s is for a store in a directory (lmdb:PATH), and %s is none: %s",
+                 c->options[CTL_SALVAGE] ? "--salvage" : c->command->name, c->url, instead);
+    return CTL_REFUSED;
+}
 
 ctl_exit ctl_open_input(ctl *c)
 {
@@ -145,49 +149,6 @@ static int read_input(void *data, apr_size_t *len, void *baton)
     return n < 0 ? errno : 0;
 }
 
-/* The store in the making, beside the one that nobody else may have open now. */
-typedef struct making {
-    scim_kv_claim *claim;
-    const char *url;
-    scim_kv *kv;
-} making;
-
-static ctl_exit cannot_make(scim_kv_rc rc, const char *why)
-{
-    ctl_complain("%s", why);
-    return rc == SCIM_KV_BUSY ? CTL_REFUSED : CTL_NO_STORE;
-}
-
-static ctl_exit begin_making(making *m, ctl *c)
-{
-    scim_kv_options options = {.create = true};
-    const char *why = "the store cannot be replaced";
-    scim_kv_rc rc = scim_kv_claim_store(&m->claim, c->url, &why, c->pool);
-
-    if (rc == SCIM_KV_OK) {
-        rc = scim_kv_claim_place(m->claim, &m->url, &why);
-    }
-    if (rc == SCIM_KV_OK) {
-        options.claim = m->claim;
-        rc = scim_kv_open(&m->kv, m->url, &options, &why, c->pool);
-    }
-    return rc == SCIM_KV_OK ? CTL_OK : cannot_make(rc, why);
-}
-
-/* kept may be NULL: the old one is not wanted. */
-static ctl_exit finish_making(making *m, const char **kept)
-{
-    const char *why;
-    scim_kv_rc rc = scim_kv_claim_replace(m->claim, kept, &why);
-
-    if (rc != SCIM_KV_OK) {
-        ctl_complain("%s", why);
-        return CTL_FAILED;
-    }
-    scim_kv_claim_end(m->claim);
-    return CTL_OK;
-}
-
 /* Whether what was made is whole, as far as scimctl can know. */
 static ctl_exit check_made(ctl *c, apr_uint64_t *findings)
 {
@@ -214,20 +175,20 @@ static apr_uint64_t size_of_input(const ctl *c)
 }
 
 /* The open store that was made takes the other's place, if nothing speaks against it. */
-static ctl_exit take_made(ctl *c, making *m, apr_uint64_t *findings, const char **kept)
+static ctl_exit take_made(ctl *c, ctl_target *m, apr_uint64_t *findings, const char **kept)
 {
     ctl_exit code = check_made(c, findings);
 
     scim_store_close(c->store);
-    return code == CTL_OK ? finish_making(m, kept) : code;
+    return code == CTL_OK ? ctl_target_end(m, kept, c->pool) : code;
 }
 
-static const scim_error *fill_from_backup(ctl *c, making *m, scim_backup *sum)
+static const scim_error *fill_from_backup(ctl *c, ctl_target *m, scim_backup *sum)
 {
     progress p = {.shown = {-1}, .total = size_of_input(c)};
     scim_backup_watcher watcher = {show, &p};
     scim_backup_source source = {read_input, c};
-    const scim_error *err = scim_backup_read(sum, m->kv, &source, &watcher, c->pool);
+    const scim_error *err = scim_backup_read(sum, m->kv, m->making, &source, &watcher, c->pool);
 
     ctl_wipe_progress(&p.shown);
     return err;
@@ -260,8 +221,8 @@ static ctl_exit restore(ctl *c)
     const char *kept = NULL;
     const scim_error *err;
     scim_backup sum;
-    making m;
-    ctl_exit code = begin_making(&m, c);
+    ctl_target m;
+    ctl_exit code = ctl_target_begin(&m, c->url, c->pool);
 
     if (code != CTL_OK) {
         return code;
@@ -270,8 +231,7 @@ static ctl_exit restore(ctl *c)
     if (err) {
         return ctl_failed(err);
     }
-    scim_kv_close(m.kv);
-    code = ctl_open_store(c, m.url, m.claim, true);
+    code = ctl_target_open(c, &m, true);
     if (code == CTL_OK) {
         code = take_made(c, &m, &findings, &kept);
     }
@@ -309,7 +269,7 @@ static void tell_salvaged(const ctl *c, const scim_salvage *sum, json_t *losses,
     tell_kept(kept);
 }
 
-static ctl_exit fill_from_ruins(ctl *c, making *m, scim_salvage *sum,
+static ctl_exit fill_from_ruins(ctl *c, ctl_target *m, scim_salvage *sum,
                                 const scim_verify_watcher *watcher)
 {
     const scim_registry *registry;
@@ -323,8 +283,7 @@ static ctl_exit fill_from_ruins(ctl *c, making *m, scim_salvage *sum,
     if (err) {
         return ctl_failed(err);
     }
-    scim_kv_close(m->kv);
-    code = ctl_open_store(c, m->url, m->claim, false);
+    code = ctl_target_open(c, m, false);
     if (code == CTL_OK) {
         err = scim_salvage_end(sum, c->store, c->input, watcher, apr_time_now(), c->pool);
         code = err ? ctl_failed(err) : CTL_OK;
@@ -338,8 +297,13 @@ static ctl_exit salvage_with(ctl *c, json_t *losses)
     apr_uint64_t findings = 0;
     const char *kept = NULL;
     scim_salvage sum = {.lost = 0};
-    making m;
-    ctl_exit code = begin_making(&m, c);
+    ctl_target m;
+    ctl_exit code = need_directory(c, "salvage into one (--store lmdb:PATH), and have scimctl "
+                                      "migrate move it");
+
+    if (code == CTL_OK) {
+        code = ctl_target_begin(&m, c->url, c->pool);
+    }
 
     if (code == CTL_OK) {
         code = fill_from_ruins(c, &m, &sum, &watcher);
@@ -387,7 +351,7 @@ static apr_uint64_t extent_of(scim_kv *kv)
     return scim_kv_statistics(kv, &stat) == SCIM_KV_OK ? stat.extent : 0;
 }
 
-static ctl_exit copy_store(ctl *c, making *m, apr_uint64_t *before, apr_uint64_t *after)
+static ctl_exit copy_store(ctl *c, ctl_target *m, apr_uint64_t *before, apr_uint64_t *after)
 {
     scim_kv_options options = {.claim = m->claim, .read_only = true};
     progress p = {.shown = {-1}};
@@ -401,27 +365,29 @@ static ctl_exit copy_store(ctl *c, making *m, apr_uint64_t *before, apr_uint64_t
         ctl_complain("%s", why);
         return CTL_NO_STORE;
     }
-    p.total = entries_of(old);
+    p.total = ctl_entries_of(old);
     *before = extent_of(old);
-    err = scim_backup_copy(&sum, m->kv, old, &watcher, c->pool);
+    err = scim_backup_copy(&sum, m->kv, m->making, old, &watcher, c->pool);
     ctl_wipe_progress(&p.shown);
     *after = extent_of(m->kv);
     scim_kv_close(old);
-    scim_kv_close(m->kv);
     return err ? ctl_failed(err) : CTL_OK;
 }
 
 ctl_exit ctl_compact(ctl *c)
 {
     apr_uint64_t before = 0, after = 0;
-    making m;
-    ctl_exit code = begin_making(&m, c);
+    ctl_target m;
+    ctl_exit code = need_directory(c, "PostgreSQL does that itself (VACUUM)");
 
+    if (code == CTL_OK) {
+        code = ctl_target_begin(&m, c->url, c->pool);
+    }
     if (code == CTL_OK) {
         code = copy_store(c, &m, &before, &after);
     }
     if (code == CTL_OK) {
-        code = finish_making(&m, NULL);
+        code = ctl_target_end(&m, NULL, c->pool);
     }
     return code == CTL_OK ? tell_compacted(c, before, after) : code;
 }

@@ -78,13 +78,13 @@ static void look_at_fill(doctor *d, const scim_kv_stat *stat)
     apr_uint64_t percent = stat->size ? stat->used * 100 / stat->size : 0;
     doctor_level level = percent >= 95 ? DOCTOR_FAIL : percent >= 80 ? DOCTOR_WARN : DOCTOR_OK;
 
-    ctl_doctor_say(d, level, "store",
-                   level == DOCTOR_OK
-                       ? NULL
-                       : "raise SCIMStoreSize; in a store that is 95 % full only "
-                         "deletions succeed",
-                   "%s of %s are used", ctl_show_size(stat->used, d->c->pool),
-                   ctl_show_size(stat->size, d->c->pool));
+    ctl_doctor_say(
+        d, level, "store",
+        level == DOCTOR_OK ? NULL
+                           : "raise SCIMStoreSize; in a store that is 95 % full only "
+                             "deletions succeed",
+        "%s%s%s are used", ctl_show_size(stat->used, d->c->pool), stat->size ? " of " : "",
+        stat->size ? ctl_show_size(stat->size, d->c->pool) : "");
 }
 
 static void look_at_readers(doctor *d, scim_kv *kv, const scim_kv_stat *stat)
@@ -144,17 +144,21 @@ static void open_store(doctor *d)
     const char *why;
     bool made;
 
-    if (ctl_become_owner(d->c) != CTL_OK) {
+    if (ctl_become_owner(d->c, false) != CTL_OK) {
         ctl_doctor_say(d, DOCTOR_FAIL, "store", NULL, "%s cannot be looked into", d->c->url);
         return;
     }
     why = scim_kv_outlook(&made, d->c->url, false, d->c->pool);
     d->writable = !why;
     if (why) {
-        ctl_doctor_say(d, DOCTOR_FAIL, "store", "run this as root, or as the store's owner",
+        ctl_doctor_say(d, DOCTOR_FAIL, "store",
+                       strncmp(d->c->url, "lmdb:", 5)
+                           ? "name the right one by --store, as SCIMStore has it"
+                           : "run this as root, or as the store's owner",
                        "%s", why);
     }
-    d->open = ctl_open_store(d->c, d->c->url, NULL, !d->writable) == CTL_OK;
+    d->open = ctl_open_store(d->c, d->c->url,
+                             &(scim_store_options){.kv.read_only = !d->writable}) == CTL_OK;
     if (!d->open) {
         ctl_doctor_say(d, DOCTOR_FAIL, "store", "see above", "%s cannot be opened", d->c->url);
     }

@@ -108,6 +108,19 @@ static ctl_exit make_anew(ctl *c)
     return code;
 }
 
+/* Of a store that is elsewhere only the administrator knows who has it open. */
+static ctl_exit make_unclaimed(ctl *c)
+{
+    if (!c->options[CTL_FORCE]) {
+        ctl_complain("the store's indexes were made by other tables of Unicode than this "
+                     "system's (%s), and whoever has it open would go on with those: stop "
+                     "httpd on all machines, then say scimctl reindex --force",
+                     scim_text_unicode_version());
+        return CTL_REFUSED;
+    }
+    return make_anew(c);
+}
+
 /* Nobody who has it open is to go on in the old way. */
 static ctl_exit make_alone(ctl *c)
 {
@@ -121,12 +134,15 @@ static ctl_exit make_alone(ctl *c)
                      scim_text_unicode_version());
         return CTL_REFUSED;
     }
+    if (!scim_kv_claimable(c->url)) {
+        return make_unclaimed(c);
+    }
     scim_store_close(c->store);
     if (scim_kv_claim_store(&claim, c->url, &why, c->pool) != SCIM_KV_OK) {
         ctl_complain("%s", why);
         return CTL_REFUSED;
     }
-    code = ctl_open_store(c, c->url, claim, false);
+    code = ctl_open_store(c, c->url, &(scim_store_options){.kv.claim = claim});
     return code == CTL_OK ? make_anew(c) : code;
 }
 

@@ -184,7 +184,7 @@ ctl_exit ctl_verify(ctl *c)
 
     json_decref(t.findings);
     if (code == CTL_OK) {
-        code = ctl_open_store(c, c->url, NULL, true);
+        code = ctl_open_store(c, c->url, &(scim_store_options){.kv.read_only = true});
     }
     if (code == CTL_OK) {
         code = ctl_verify_store(c, true, &findings);

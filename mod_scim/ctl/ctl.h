@@ -18,6 +18,7 @@
 #include <apr_tables.h>
 
 #include "scim/json.h"
+#include "scim/making.h"
 #include "scim/resource.h"
 #include "scim/store.h"
 #include "scim/verify.h"
@@ -43,6 +44,7 @@ typedef enum ctl_need {
     CTL_CREATE,  /* made where there is none */
     CTL_ITSELF,  /* the command opens it, when it has looked at it */
     CTL_RESTORE, /* likewise; its directory is made where there is none */
+    CTL_MOVE,    /* the command opens both stores that its words name, as their owner */
     CTL_EXAMINE  /* the command does all of that, when it has looked around */
 } ctl_need;
 
@@ -65,6 +67,7 @@ typedef enum ctl_option {
     CTL_FORM,
     CTL_FORCE,
     CTL_SALVAGE,
+    CTL_TRIAL,
     CTL_TYPE,
     CTL_CSV,
     CTL_MAP,
@@ -88,7 +91,7 @@ typedef struct ctl_command {
     ctl_need needs;
     apr_uint64_t options; /* bits of ctl_option, beside those of every command */
     const char *operands; /* the synopsis behind the name */
-    int operands_count;   /* how many words must follow the name: 0 or 1; -1: one may */
+    int operands_count;   /* how many words must follow the name: 0 to 2; -1: one may */
     const char *summary;
     const char *text;
     const char *example; /* what follows "scimctl", a line or several */
@@ -116,7 +119,8 @@ struct ctl {
     bool json;
     const char *options[CTL_OPTIONS]; /* NULL: not given; "" for one without a value */
     apr_array_header_t *maps;         /* of const char *: each --map */
-    const char *operand;
+    const char *operand;              /* the last word, NULL where there is none */
+    const char *const *operands;      /* all of them */
     int input;                       /* CTL_RESTORE, CTL_LOAD: what the operand names, open */
     int errors;                      /* CTL_LOAD: that of --errors, else stderr */
     scim_store *store;               /* NULL where the command needs none */
@@ -131,8 +135,11 @@ extern const int ctl_commands_count;
 extern const ctl_option_def ctl_options[CTL_OPTIONS];
 
 /* Opens the store of a url with scimctl's own schemas, in c->store; it complains,
- * and returns the exit code, where it cannot.  claim may be NULL. */
-ctl_exit ctl_open_store(ctl *c, const char *url, const scim_kv_claim *claim, bool read_only);
+ * and returns the exit code, where it cannot. */
+ctl_exit ctl_open_store(ctl *c, const char *url, const scim_store_options *how);
+
+/* The url that a word names, which may be a path: absolute; in pool. */
+const char *ctl_store_url(const char *word, apr_pool_t *pool);
 
 /* help.c */
 
@@ -187,6 +194,29 @@ ctl_exit ctl_open_input(ctl *c);
 ctl_exit ctl_backup(ctl *c);
 ctl_exit ctl_restore(ctl *c);
 ctl_exit ctl_compact(ctl *c);
+
+/* cmd_migrate.c */
+ctl_exit ctl_migrate(ctl *c);
+
+/* target.c */
+
+/* A store in the making: beside the claimed one, or in an empty engine that nobody can
+ * claim. */
+typedef struct ctl_target {
+    const char *url;
+    scim_kv_claim *claim; /* NULL: it cannot be claimed */
+    const char *place;    /* the url of where it is made */
+    scim_kv *kv;          /* open there, to be filled; NULL when it is open as a store */
+    scim_making *making;  /* NULL: claimed */
+} ctl_target;
+
+/* Begins one, in pool.  It complains, and returns the exit code, where others have the store
+ * open, or what cannot be claimed is not empty. */
+ctl_exit ctl_target_begin(ctl_target *m, const char *url, apr_pool_t *pool);
+/* When it is filled: opens it as c->store, which is to be closed before the end. */
+ctl_exit ctl_target_open(ctl *c, ctl_target *m, bool read_only);
+/* Makes it the store of the url.  kept as in scim_kv_claim_replace. */
+ctl_exit ctl_target_end(ctl_target *m, const char **kept, apr_pool_t *pool);
 
 /* file.c */
 
@@ -304,9 +334,13 @@ void ctl_tell_steps(const char *provider, const apr_array_header_t *urls);
 
 /* owner.c */
 
-/* Before the store is opened: makes its directory where the command makes
- * stores, and, for root, becomes the directory's owner for good. */
-ctl_exit ctl_become_owner(ctl *c);
+/* Before the store of c->url is opened: makes its directory where the command makes
+ * a store there, and, for root, becomes the directory's owner for good. */
+ctl_exit ctl_become_owner(ctl *c, bool makes);
+
+/* The name of the user whose the directory of a store is, in pool; NULL where it has none, or
+ * there is no directory. */
+const char *ctl_owner_of(const char *url, apr_pool_t *pool);
 
 /* audit.c */
 
@@ -365,6 +399,8 @@ typedef struct ctl_progress {
 void ctl_show_progress(ctl_progress *p, apr_uint64_t done, apr_uint64_t total);
 /* Takes the line away; before anything else is printed. */
 void ctl_wipe_progress(ctl_progress *p);
+/* How many rows there are, or about so many; 0 where that cannot be told. */
+apr_uint64_t ctl_entries_of(scim_kv *kv);
 
 /* What is wrong at one place of the store, as JSON and on stdout. */
 json_t *ctl_json_finding(const scim_finding *finding);

@@ -165,7 +165,7 @@ bool ctl_doctor_files(doctor *d)
     struct stat info;
 
     if (!path) {
-        return true; /* opening it says what is wrong */
+        return true; /* it has none here; opening it says what is wrong */
     }
     if (stat(path, &info)) {
         return no_directory(d, path);

@@ -120,6 +120,10 @@ static void look_at_modules(doctor *d, const char *program)
                        "mod_scim is not loaded (%s -M)", program);
     } else if (text && content) {
         ctl_doctor_say(d, DOCTOR_OK, "httpd", NULL, "mod_scim is loaded");
+        if (scim_kv_networked(d->c->url) && !strstr(text, "scim_pgsql_module")) {
+            ctl_doctor_say(d, DOCTOR_FAIL, "httpd", "a2enmod scim_pgsql, and restart httpd",
+                           "mod_scim_pgsql is not loaded, and the store is on PostgreSQL");
+        }
         if (!strstr(text, "ssl_module")) {
             ctl_doctor_say(d, DOCTOR_WARN, "httpd",
                            "a2enmod ssl; or, where a proxy in front ends TLS, see "

@@ -21,7 +21,7 @@ static const struct {
     const char *names; /* between spaces */
 } chapters[] = {
     {"The store", " init stat verify reindex sweep compact "},
-    {"Backups, and data from elsewhere", " backup restore export import "},
+    {"Backups, and data from elsewhere", " backup restore migrate export import "},
     {"Tenants, their policy, and the tokens of their identity providers",
      " tenant policy token "},
     {"Users and groups", " user group "},

@@ -28,8 +28,8 @@ const ctl_command ctl_commands[] = {
     {"init", NULL, CTL_CREATE, BIT(CTL_OWNER), "[--owner USER]", 0,
      "make the store, and its directory",
      "Makes the store where there is none, and the last component of its path,\n"
-     "with mode 0700.  A store that is there already stays as it is.  httpd does\n"
-     "the same when it starts.",
+     "with mode 0700; of a store on PostgreSQL the tables.  One that is there already\n"
+     "stays as it is.  httpd does the same when it starts.",
      "init --owner www-data", ctl_init},
     {"stat", NULL, CTL_READ, 0, "", 0, "what the store holds and how full it is",
      "Shows the store's format, its number of tenants and entries, the space it\n"
@@ -45,16 +45,16 @@ const ctl_command ctl_commands[] = {
      "What belongs to schemas and resource types of the organisation, which scimctl does\n"
      "not know, is counted as not checked.  Exit code 5 where anything is found.",
      "verify", ctl_verify},
-    {"reindex", NULL, CTL_REBUILD, BIT(CTL_TENANT), "[--tenant T]", 0,
-     "make indexes and counters anew from what is stored",
+    {"reindex", NULL, CTL_REBUILD, BIT(CTL_TENANT) | BIT(CTL_FORCE), "[--tenant T] [--force]",
+     0, "make indexes and counters anew from what is stored",
      "Puts each entry of an index that is missing, takes each away that no user or group\n"
      "has, and sets counters right, of all tenants or of one: what verify finds wrong with\n"
      "these is right again.  httpd may run; what is right is not touched.  Only where the\n"
      "system has got other tables of Unicode than those that made the indexes, which httpd\n"
-     "says when it starts, is httpd to be stopped first.  What belongs to the organisation's\n"
-     "own schemas is left as it is.  Exit code 5 where a damaged user or group is met "
-     "(restore\n"
-     "a backup), or two have what must be unique: delete one of them, and do this again.",
+     "says when it starts, is httpd to be stopped first; of a store on PostgreSQL, on all\n"
+     "machines, as --force confirms.  What belongs to the organisation's own schemas is left\n"
+     "as it is.  Exit code 5 where a damaged user or group is met (restore a backup), or two\n"
+     "have what must be unique: delete one of them, and do this again.",
      "reindex", ctl_reindex},
     {"sweep", NULL, CTL_WRITE, 0, "", 0, "finish the deletion of large groups now",
      "The members of a large group that was deleted follow it in steps, as\n"
@@ -76,7 +76,8 @@ const ctl_command ctl_commands[] = {
      "it, and only then puts it in its place; the old one stays as data.mdb.old.  No\n"
      "server may have the store open: stop httpd first.  A backup that is cut short or\n"
      "altered is refused, and so is, but for --force, one in which verify finds anything.\n"
-     "Tokens, ids, versions and cursors are as they were.\n"
+     "Tokens, ids, versions and cursors are as they were.  A store in a database is not\n"
+     "replaced: restore into an empty one, and name that in SCIMStore when it is done.\n"
      "With --salvage the file is the data.mdb of a damaged store, such as this one's own:\n"
      "what is whole in it is kept, and what is lost is told.  Exit code 5 where anything\n"
      "is, though all the rest is in place.",
@@ -86,6 +87,17 @@ const ctl_command ctl_commands[] = {
      "it anew, beside the old one, which it then replaces.  No server may have the store\n"
      "open: stop httpd first.",
      "compact", ctl_compact},
+    {"migrate", NULL, CTL_MOVE, BIT(CTL_OWNER) | BIT(CTL_TRIAL),
+     "[--owner USER] [--trial] FROM TO", 2, "move the store to another place or engine",
+     "Fills TO with all that is in FROM, and compares both; each is named as --store names\n"
+     "one, such as lmdb:/var/lib/apache2/scim or \"pgsql:host=db dbname=scim\".  TO must be\n"
+     "empty; it is a store when all of it is there, not before: what is broken off is begun\n"
+     "anew by the same command.  FROM stays as it is.  No server may write to it: stop httpd\n"
+     "first, then name TO in SCIMStore and start it.  With --trial httpd may go on; what is\n"
+     "written to FROM meanwhile and later is not in TO, which is to try it out.  Ids,\n"
+     "versions, tokens and cursors stay as they are.  A store that is damaged is not moved:\n"
+     "exit code 5.",
+     "migrate /var/lib/apache2/scim \"pgsql:host=db dbname=scim\"", ctl_migrate},
     {"export", NULL, CTL_READ, BIT(CTL_TENANT) | BIT(CTL_TYPE),
      "--tenant T [--type Users|Groups] [FILE|-]", -1,
      "print all users and groups of a tenant, as JSON",
@@ -239,7 +251,7 @@ const ctl_command ctl_commands[] = {
 const int ctl_commands_count = (int)(sizeof(ctl_commands) / sizeof(ctl_commands[0]));
 
 const ctl_option_def ctl_options[CTL_OPTIONS] = {
-    [CTL_STORE] = {"store", 0, "URL", false, "the store, lmdb:PATH of its directory"},
+    [CTL_STORE] = {"store", 0, "URL", false, "the store: lmdb:PATH, or pgsql:CONNECTION"},
     [CTL_AUDIT_LOG] = {"audit-log", 0, "FILE", false, "where each change adds a line of JSON"},
     [CTL_JSON] = {"json", 0, NULL, false, "print JSON"},
     [CTL_HELP] = {"help", 'h', NULL, false, "print this help"},
@@ -257,8 +269,11 @@ const ctl_option_def ctl_options[CTL_OPTIONS] = {
     [CTL_HINT] = {"hint", 0, "XXXX", false, "the last four characters of the token"},
     [CTL_STDIN] = {"stdin", 'i', NULL, false, "read the token from stdin"},
     [CTL_FORCE] = {"force", 0, NULL, false,
-                   "do not ask; restore a store in which verify finds damage"},
+                   "do not ask; restore what verify finds damage in; reindex what others "
+                   "may have open"},
     [CTL_SALVAGE] = {"salvage", 0, NULL, false, "keep what is whole of a damaged data.mdb"},
+    [CTL_TRIAL] = {"trial", 0, NULL, false,
+                   "copy while servers write; not all of that is in the copy"},
     [CTL_TYPE] = {"type", 0, "TYPE", false, "Users or Groups alone"},
     [CTL_CSV] = {"csv", 0, NULL, false, "the file is CSV, with the names of its columns first"},
     [CTL_MAP] = {"map", 0, "COL=ATTR", false,
@@ -418,6 +433,7 @@ static ctl_exit check_line(ctl *c, const char *const *words, int count)
         return CTL_USAGE;
     }
     c->operand = given ? words[count - 1] : NULL;
+    c->operands = words + count - given;
     return CTL_OK;
 }
 
@@ -439,6 +455,15 @@ static const char *absolute(const char *path, apr_pool_t *pool)
     return whole;
 }
 
+const char *ctl_store_url(const char *word, apr_pool_t *pool)
+{
+    if (!strncmp(word, "lmdb:", 5) && word[5]) {
+        return apr_pstrcat(pool, "lmdb:", absolute(word + 5, pool), NULL);
+    }
+    /* As httpd's SCIMStore reads it. */
+    return *word == '/' ? apr_pstrcat(pool, "lmdb:", absolute(word, pool), NULL) : word;
+}
+
 static const char *store_url(const ctl *c)
 {
     const char *url = c->options[CTL_STORE];
@@ -446,20 +471,12 @@ static const char *store_url(const ctl *c)
     if (!url) {
         url = getenv("SCIM_STORE");
     }
-    if (!url || !*url) {
-        url = CTL_DEFAULT_STORE;
-    }
-    if (!strncmp(url, "lmdb:", 5) && url[5]) {
-        return apr_pstrcat(c->pool, "lmdb:", absolute(url + 5, c->pool), NULL);
-    }
-    /* As httpd's SCIMStore reads it. */
-    return *url == '/' ? apr_pstrcat(c->pool, "lmdb:", absolute(url, c->pool), NULL) : url;
+    return ctl_store_url(url && *url ? url : CTL_DEFAULT_STORE, c->pool);
 }
 
-static const scim_error *open_as(ctl *c, const char *url, scim_kv_options kv)
+static const scim_error *open_as(ctl *c, const char *url, scim_store_options how)
 {
-    scim_store_options how = {.kv = kv, .any_unicode = c->command->needs == CTL_REBUILD};
-
+    how.any_unicode = c->command->needs == CTL_REBUILD;
     SCIM_ERR(scim_registry_make(&how.registry, c->pool));
     return scim_store_open(&c->store, url, &how, c->pool);
 }
@@ -473,20 +490,19 @@ static ctl_exit complain_of_store(const scim_error *err)
     return CTL_OK;
 }
 
-ctl_exit ctl_open_store(ctl *c, const char *url, const scim_kv_claim *claim, bool read_only)
+ctl_exit ctl_open_store(ctl *c, const char *url, const scim_store_options *how)
 {
-    return complain_of_store(
-        open_as(c, url, (scim_kv_options){.claim = claim, .read_only = read_only}));
+    return complain_of_store(open_as(c, url, *how));
 }
 
 static ctl_exit open_store(ctl *c)
 {
     ctl_need needs = c->command->needs;
     const scim_error *err =
-        open_as(c, c->url, (scim_kv_options){.read_only = needs == CTL_READ});
+        open_as(c, c->url, (scim_store_options){.kv.read_only = needs == CTL_READ});
 
     if (err && needs == CTL_CREATE) {
-        err = open_as(c, c->url, (scim_kv_options){.create = true});
+        err = open_as(c, c->url, (scim_store_options){.kv.create = true});
         c->made = !err;
     }
     return complain_of_store(err);
@@ -498,6 +514,11 @@ static ctl_exit run(ctl *c)
 
     c->url = store_url(c);
     c->json = c->options[CTL_JSON] != NULL;
+    if (scim_kv_has_secret(c->url, c->pool)) {
+        ctl_complain("%s: %s", c->options[CTL_STORE] ? "--store" : "SCIM_STORE",
+                     scim_kv_secret_text);
+        return CTL_USAGE;
+    }
     if (c->command->needs != CTL_NOTHING && !c->options[CTL_FORM]) {
         code = ctl_audit_open(c);
         if (code == CTL_OK && c->command->needs == CTL_RESTORE) {
@@ -506,8 +527,10 @@ static ctl_exit run(ctl *c)
         if (code == CTL_OK && c->command->needs == CTL_LOAD) {
             code = ctl_open_import(c);
         }
-        if (code == CTL_OK && c->command->needs != CTL_EXAMINE) {
-            code = ctl_become_owner(c);
+        if (code == CTL_OK && c->command->needs != CTL_EXAMINE &&
+            c->command->needs != CTL_MOVE) {
+            code = ctl_become_owner(c, c->command->needs == CTL_CREATE ||
+                                           c->command->needs == CTL_RESTORE);
         }
         if (code == CTL_OK && c->command->needs < CTL_ITSELF) {
             code = open_store(c);
@@ -592,6 +615,7 @@ int main(int argc, const char *const *argv)
         fputs("scimctl: cannot start\n", stderr);
         return CTL_FAILED;
     }
+    scim_kv_register(&scim_kv_pgsql);
     code = scimctl(pool, argc, argv);
     if (fflush(stdout) && code == CTL_OK) {
         ctl_complain("cannot write to stdout");

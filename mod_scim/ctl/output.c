@@ -107,6 +107,13 @@ void ctl_wipe_progress(ctl_progress *p)
     }
 }
 
+apr_uint64_t ctl_entries_of(scim_kv *kv)
+{
+    scim_kv_stat stat;
+
+    return scim_kv_statistics(kv, &stat) == SCIM_KV_OK ? stat.entries : 0;
+}
+
 json_t *ctl_json_finding(const scim_finding *finding)
 {
     return scim_json_pack("{s:s, s:s?, s:s?, s:s?, s:s?, s:s}", "table", finding->table,

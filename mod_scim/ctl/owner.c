@@ -101,11 +101,6 @@ static ctl_exit wanted_owner(const account **out, account *named, const ctl *c)
     return CTL_OK;
 }
 
-static bool makes_store(const ctl *c)
-{
-    return c->command->needs == CTL_CREATE || c->command->needs == CTL_RESTORE;
-}
-
 static ctl_exit no_owner(const ctl *c, const char *what, const char *path)
 {
     ctl_complain("%s %s, and a store that root makes for itself is closed to httpd's workers; "
@@ -186,26 +181,44 @@ static ctl_exit no_directory(const char *path)
     return CTL_NO_STORE;
 }
 
+/* A store that is elsewhere is reached as who runs this, or as its url says. */
+static ctl_exit no_files(const ctl *c)
+{
+    if (c->options[CTL_OWNER]) {
+        ctl_complain("--owner is for a store in a directory (lmdb:PATH), and %s is none", c->url);
+        return CTL_USAGE;
+    }
+    return CTL_OK;
+}
+
+const char *ctl_owner_of(const char *url, apr_pool_t *pool)
+{
+    struct stat info;
+
+    return strncmp(url, "lmdb:/", 6) || stat(url + 5, &info) ? NULL
+                                                             : account_of(&info, pool).name;
+}
+
 /* Where the directory cannot be looked at, opening the store says why. */
-ctl_exit ctl_become_owner(ctl *c)
+ctl_exit ctl_become_owner(ctl *c, bool makes)
 {
     const char *path = strncmp(c->url, "lmdb:/", 6) ? NULL : c->url + 5;
     const account *wanted;
     account named, owner;
     struct stat info;
-    ctl_exit code = wanted_owner(&wanted, &named, c);
+    ctl_exit code = path ? wanted_owner(&wanted, &named, c) : no_files(c);
 
     if (!path || code != CTL_OK) {
         return code;
     }
     if (stat(path, &info) && errno == ENOENT) {
-        code = makes_store(c) ? make_new(c, path, wanted) : no_directory(path);
+        code = makes ? make_new(c, path, wanted) : no_directory(path);
     }
     if (code != CTL_OK || stat(path, &info)) {
         return code;
     }
     owner = account_of(&info, c->pool);
-    if (makes_store(c)) {
+    if (makes) {
         code = check_place(c, path, &owner, wanted);
     }
     if (code == CTL_OK) {

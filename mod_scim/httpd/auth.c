@@ -267,7 +267,7 @@ static int no_token(request_rec *r, scim_state *state)
 int mod_scim_check_authn(request_rec *r)
 {
     scim_state *state = mod_scim_state(r);
-    scim_store *store = mod_scim_server(r->server)->store;
+    scim_store *store = mod_scim_store(r->server);
     const char *type = ap_auth_type(r);
     token_check check = {.state = SCIM_TOKEN_UNKNOWN, .now = r->request_time};
     const scim_error *err;

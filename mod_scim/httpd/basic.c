@@ -98,7 +98,7 @@ static authn_status no_store(request_rec *r)
  * refused for that is kept waiting as long as one whose password is wrong. */
 static authn_status check_password(request_rec *r, const char *name, const char *password)
 {
-    scim_store *store = mod_scim_server(r->server)->store;
+    scim_store *store = mod_scim_store(r->server);
     login l = {.name = name,
                .tenant_name = mod_scim_tenant(r),
                .by = (scim_subject_by)mod_scim_endpoint(r).user_attribute};

@@ -83,7 +83,7 @@ static int check_consumers(server_rec *s)
 
 /* What a process opens a store with: once, for all servers that share it. */
 static const char *const settings[] = {"SCIMStoreSize", "SCIMWriteTimeout", "SCIMScanLimit",
-                                       "SCIMReadOnly"};
+                                       "SCIMReadOnly", "SCIMStoreConnections"};
 #define SETTINGS (sizeof(settings) / sizeof(settings[0]))
 
 static void settings_of(const char *out[SETTINGS], const server_rec *s, apr_pool_t *pool)
@@ -95,6 +95,7 @@ static void settings_of(const char *out[SETTINGS], const server_rec *s, apr_pool
     out[1] = apr_psprintf(pool, "%" APR_TIME_T_FMT "ms", apr_time_as_msec(conf.write_timeout));
     out[2] = apr_psprintf(pool, "%" APR_INT64_T_FMT, conf.scan_limit);
     out[3] = conf.read_only ? "On" : "Off";
+    out[4] = apr_psprintf(pool, "%" APR_INT64_T_FMT, conf.store_connections);
 }
 
 static const char *name_of(const server_rec *s, apr_pool_t *pool)
@@ -168,7 +169,21 @@ static int check_policies(server_rec *s, const server_rec *other, apr_pool_t *pt
     return rc;
 }
 
-static int check_store(server_rec *s, apr_hash_t *first, apr_pool_t *ptemp)
+static int check_engine(server_rec *s, apr_pool_t *pconf)
+{
+    const scim_server_config *conf = mod_scim_server(s);
+    const char *why = mod_scim_find_engine(conf->store_url, pconf);
+
+    if (why) {
+        ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s,
+                     SCIMLOG(1324) "SCIMStore at line %d of %s: %s", conf->store_at->line_num,
+                     conf->store_at->filename, why);
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    return OK;
+}
+
+static int check_store(server_rec *s, apr_hash_t *first, apr_pool_t *pconf, apr_pool_t *ptemp)
 {
     const char *url = mod_scim_server(s)->store_url;
     const server_rec *other = url ? apr_hash_get(first, url, APR_HASH_KEY_STRING) : NULL;
@@ -180,6 +195,7 @@ static int check_store(server_rec *s, apr_hash_t *first, apr_pool_t *ptemp)
     }
     if (url) {
         apr_hash_set(first, url, APR_HASH_KEY_STRING, s);
+        return check_engine(s, pconf);
     }
     return OK;
 }
@@ -196,7 +212,7 @@ int mod_scim_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp
             rc = check_consumers(s);
         }
         if (rc == OK) {
-            rc = check_store(s, stores, ptemp);
+            rc = check_store(s, stores, pconf, ptemp);
         }
     }
     if (rc == OK && ap_state_query(AP_SQ_RUN_MODE) == AP_SQ_RM_CONFIG_TEST) {

@@ -243,30 +243,72 @@ static const char *set_expr(cmd_parms *cmd, const char *arg, unsigned int flags,
 
 /* Directives of a server */
 
-static const char *cmd_store(cmd_parms *cmd, void *dir, const char *arg)
+#define A_STORE                                                               \
+    "a store: write lmdb:/path/of/a/directory, or pgsql: and how PostgreSQL " \
+    "is reached (\"pgsql:host=db.example.com dbname=scim\")"
+
+static const char *take_store(cmd_parms *cmd, const char *url)
 {
     scim_server_config *conf = mod_scim_server(cmd->server);
+
+    conf->store_url = url;
+    conf->store_at = cmd->directive;
+    return NULL;
+}
+
+/* What libpq makes of it is told when the whole configuration is read: check.c. */
+static const char *set_networked(cmd_parms *cmd, const char *arg)
+{
+    if (scim_kv_has_secret(arg, cmd->temp_pool)) {
+        return apr_pstrcat(cmd->pool, cmd->cmd->name, ": ", scim_kv_secret_text, NULL);
+    }
+    if (!arg[strcspn(arg, ":") + 1]) {
+        return wrong(cmd, arg, A_STORE);
+    }
+    return take_store(cmd, arg);
+}
+
+static const char *cmd_store(cmd_parms *cmd, void *dir, const char *arg)
+{
     const char *path = arg;
 
+    if (!strncmp(arg, "pgsql:", 6)) {
+        return set_networked(cmd, arg);
+    }
     if (!strncmp(arg, "lmdb:", 5)) {
         path = arg + 5;
     } else if (*arg != '/') {
-        return wrong(cmd, arg, "a store: write lmdb:/path/of/a/directory");
+        return scim_kv_has_secret(arg, cmd->temp_pool) ? set_networked(cmd, arg)
+                                                       : wrong(cmd, arg, A_STORE);
     }
     /* Nothing stands for ServerRoot itself, which is no place for a store. */
     if (*path && *path != '/') {
         path = ap_server_root_relative(cmd->pool, path);
     }
     if (!path || !*path || !path[1]) {
-        return wrong(cmd, arg, "a store: write lmdb:/path/of/a/directory");
+        return wrong(cmd, arg, A_STORE);
     }
-    conf->store_url = apr_pstrcat(cmd->pool, "lmdb:", path, NULL);
-    return NULL;
+    return take_store(cmd, apr_pstrcat(cmd->pool, "lmdb:", path, NULL));
 }
 
 static const char *cmd_store_size(cmd_parms *cmd, void *dir, const char *arg)
 {
     return set_size(cmd, arg, 1024 * 1024, &mod_scim_server(cmd->server)->store_size);
+}
+
+#define CONNECTIONS_MAX 1000
+
+static const char *cmd_store_connections(cmd_parms *cmd, void *dir, const char *arg)
+{
+    scim_server_config *conf = mod_scim_server(cmd->server);
+
+    if (set_number(cmd, arg, 1, &conf->store_connections) ||
+        conf->store_connections > CONNECTIONS_MAX) {
+        return wrong(
+            cmd, arg,
+            "a whole number of at least 1 and at most " APR_STRINGIFY(CONNECTIONS_MAX));
+    }
+    return NULL;
 }
 
 static const char *cmd_write_timeout(cmd_parms *cmd, void *dir, const char *arg)
@@ -923,9 +965,12 @@ static const char *of_endpoint12(cmd_parms *cmd, void *dir, const char *arg, con
 
 const command_rec mod_scim_commands[] = {
     AP_INIT_TAKE1("SCIMStore", cmd_store, NULL, RSRC_CONF,
-                  "where users and groups are kept: lmdb:/path/of/a/directory"),
+                  "where users and groups are kept: lmdb:/path/of/a/directory, or pgsql: and "
+                  "a connection string of PostgreSQL"),
     AP_INIT_TAKE1("SCIMStoreSize", cmd_store_size, NULL, RSRC_CONF,
                   "the size that the store may grow to (64g)"),
+    AP_INIT_TAKE1("SCIMStoreConnections", cmd_store_connections, NULL, RSRC_CONF,
+                  "connections that a process has to a store on PostgreSQL, at most (16)"),
     AP_INIT_TAKE1("SCIMWriteTimeout", cmd_write_timeout, NULL, RSRC_CONF,
                   "how long a change waits for its turn before it is answered 503 (10s)"),
     AP_INIT_TAKE1("SCIMScanLimit", cmd_scan_limit, NULL, RSRC_CONF,

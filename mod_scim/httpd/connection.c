@@ -69,7 +69,7 @@ static const scim_error *find_tenant(scim_view *view, void *baton)
 
 static const scim_error *tenant_of(scim_tenant *out, request_rec *r)
 {
-    scim_store *store = mod_scim_server(r->server)->store;
+    scim_store *store = mod_scim_store(r->server);
     tenant_search search = {mod_scim_tenant(r), out};
     const scim_error *err;
 

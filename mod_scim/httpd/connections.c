@@ -542,7 +542,7 @@ int mod_scim_connections_handler(request_rec *r)
 {
     const scim_server_config *server = mod_scim_server(r->server);
     scim_connections c = {.r = r,
-                          .store = server->store,
+                          .store = mod_scim_store(r->server),
                           .now = r->request_time,
                           .read_only = server->read_only == 1};
     const scim_error *err;

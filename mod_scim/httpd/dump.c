@@ -144,6 +144,7 @@ static const char *audit_log_text(const void *conf, apr_pool_t *pool)
 static const setting of_server[] = {
     {"SCIMStore", AS_TEXT, OF_SERVER(store_url), NULL, NULL},
     {"SCIMStoreSize", AS_OTHER, 0, NULL, store_size_text},
+    {"SCIMStoreConnections", AS_NUMBER, OF_SERVER(store_connections), NULL, NULL},
     {"SCIMWriteTimeout", AS_TIME, OF_SERVER(write_timeout), NULL, NULL},
     {"SCIMScanLimit", AS_NUMBER, OF_SERVER(scan_limit), NULL, NULL},
     {"SCIMReadOnly", AS_FLAG, OF_SERVER(read_only), NULL, NULL},

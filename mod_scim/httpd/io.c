@@ -59,7 +59,8 @@ static bool is_wanted(const request_rec *r, const scim_state *state, const scim_
 static const char *remedy_for(request_rec *r, const scim_error *error)
 {
     const scim_server_config *conf = mod_scim_server(r->server);
-    const char *fault = conf->store ? scim_store_fault(conf->store, r->pool) : NULL;
+    scim_store *store = mod_scim_store(r->server);
+    const char *fault = store ? scim_store_fault(store, r->pool) : NULL;
 
     if (!fault && error->code == SCIM_E_STORAGE_FULL) {
         return apr_psprintf(r->pool, "raise SCIMStoreSize of %s", conf->store_url);
@@ -421,7 +422,7 @@ static void fill_call(scim_call *call, request_rec *r, scim_state *state, scim_w
         call->person_by = (scim_subject_by)state->conf.user_attribute;
     }
     call->wire = wire;
-    call->store = server->store;
+    call->store = mod_scim_store(r->server);
     call->registry = server->registry;
     call->now = r->request_time;
 }

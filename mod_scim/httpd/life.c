@@ -5,7 +5,10 @@
  * At start, post_config has a child process of the worker's user make and
  * check each store and write the tenants' policies: root opens no file in it,
  * and nothing that was opened before a fork is used after it.  Each child then
- * opens the stores for itself, and closes them when its pool ends.
+ * opens the stores for itself (share.c).
+ *
+ * A store that is elsewhere may be away for a while, which is no reason for this
+ * server to be, too: the first child that reaches it does what the start could not.
  */
 #include "mod_scim.h"
 
@@ -17,13 +20,12 @@
 #include <unistd.h>
 
 #include <apr_hash.h>
+#include <apr_shm.h>
 #include <apr_strings.h>
-#include <ap_mpm.h>
 #include <http_core.h>
 #include <unixd.h>
 
 #include "scim/endpoints.h"
-#include "scim/json.h"
 #include "scim/store.h"
 
 APLOG_USE_MODULE(scim);
@@ -37,22 +39,12 @@ const scim_error *mod_scim_registry(const scim_registry **out, const scim_server
                                pool);
 }
 
-/* Of the threads of a child, so many may wait to write: readers go on. */
-static unsigned int writers_at_most(void)
-{
-    int threads = 0;
-
-    if (ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads) != APR_SUCCESS || threads < 2) {
-        return 0;
-    }
-    return (unsigned int)threads * 3 / 4;
-}
-
-static scim_store_options options_of(const scim_server_config *conf, bool create)
+scim_store_options mod_scim_store_options(const scim_server_config *conf, bool create)
 {
     scim_store_options options = {
         .kv = {.size = (apr_uint64_t)conf->store_size,
                .timeout = conf->write_timeout,
+               .connections = (unsigned int)conf->store_connections,
                .create = create,
                .read_only = conf->read_only},
         .registry = conf->registry,
@@ -86,7 +78,7 @@ static bool has_tenant(const apr_array_header_t *tenants, const char *name)
 }
 
 /* What the process that prepares a store tells: a line each, that begins so. */
-enum { TELL_UNUSED = '-', TELL_CHANGED = '=' };
+enum { TELL_UNUSED = '-', TELL_CHANGED = '=', TELL_TENANT = '+' };
 
 /* The names of policies that have no tenant. */
 static const char *unused_policies(const scim_server_config *conf,
@@ -138,6 +130,33 @@ static const scim_error *write_endpoints(const server_rec *s, scim_store *store,
     return scim_endpoints_write(&changed, store, mod_scim_endpoints(s, url, pool), pool);
 }
 
+const scim_error *mod_scim_prepare(const char **told, const server_rec *s, scim_store *store,
+                                   scim_server_config *conf, apr_pool_t *pool)
+{
+    *told = "";
+    if (conf->read_only) {
+        return NULL;
+    }
+    SCIM_ERR(write_policies(told, store, conf, pool));
+    return write_endpoints(s, store, conf->store_url, pool);
+}
+
+/* Who warns of what is wrong cannot look at a store that is elsewhere by itself. */
+static const scim_error *tell_tenants(const char **told, scim_store *store, apr_pool_t *pool)
+{
+    apr_array_header_t *lines = apr_array_make(pool, 8, sizeof(const char *));
+    listing all = {NULL};
+    int i;
+
+    SCIM_ERR(scim_store_view(store, list_tenants, &all, pool));
+    for (i = 0; i < all.tenants->nelts; i++) {
+        APR_ARRAY_PUSH(lines, const char *) = apr_psprintf(
+            pool, "%c%s", TELL_TENANT, APR_ARRAY_IDX(all.tenants, i, scim_tenant).name);
+    }
+    *told = apr_pstrcat(pool, *told, apr_array_pstrcat(pool, lines, '\n'), NULL);
+    return NULL;
+}
+
 static const scim_error *prepare_store(const char **told, const server_rec *s,
                                        scim_server_config conf, apr_pool_t *pool)
 {
@@ -146,11 +165,11 @@ static const scim_error *prepare_store(const char **told, const server_rec *s,
     scim_store *store;
 
     SCIM_ERR(mod_scim_registry(&conf.registry, &conf, pool));
-    options = options_of(&conf, !conf.read_only);
+    options = mod_scim_store_options(&conf, !conf.read_only);
     SCIM_ERR(scim_store_open(&store, conf.store_url, &options, pool));
-    err = conf.read_only ? NULL : write_policies(told, store, &conf, pool);
-    if (!err && !conf.read_only) {
-        err = write_endpoints(s, store, conf.store_url, pool);
+    err = mod_scim_prepare(told, s, store, &conf, pool);
+    if (!err && scim_kv_networked(conf.store_url)) {
+        err = tell_tenants(told, store, pool);
     }
     scim_store_close(store);
     return err;
@@ -181,10 +200,37 @@ static void mark_deadly(server_rec *s, const char *url)
     }
 }
 
+/* Where there is no shared memory, each child does what one would have done. */
+static void *shared_room(apr_size_t size, apr_pool_t *pconf)
+{
+    apr_shm_t *shm;
+
+    return apr_shm_create(&shm, size, NULL, pconf) == APR_SUCCESS ? apr_shm_baseaddr_get(shm)
+                                                                  : apr_palloc(pconf, size);
+}
+
+/* What was not written now is written by the child that opens it first. */
+static void mark_unprepared(server_rec *s, const char *url, apr_pool_t *pconf)
+{
+    atomic_bool *flag = shared_room(sizeof(*flag), pconf);
+
+    atomic_init(flag, true);
+    for (; s; s = s->next) {
+        scim_server_config *conf = mod_scim_server(s);
+
+        if (conf->store_url && !strcmp(conf->store_url, url)) {
+            conf->unprepared = flag;
+        }
+    }
+}
+
 static void tell_of_policy(server_rec *s, const char *url, const char *line)
 {
     const char *name = line + 1;
 
+    if (*line == TELL_TENANT) {
+        return;
+    }
     if (*line == TELL_UNUSED) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
                      SCIMLOG(1308) "<SCIMTenantPolicy %s>: %s has no tenant of that name; the "
@@ -199,30 +245,50 @@ static void tell_of_policy(server_rec *s, const char *url, const char *line)
     }
 }
 
-static void tell(server_rec *s, const char *url, const char *said, apr_pool_t *pool)
+void mod_scim_tell_prepared(server_rec *s, const char *url, const char *told, apr_pool_t *pool)
 {
-    char *list = apr_pstrdup(pool, said), *last, *line;
+    char *list = apr_pstrdup(pool, told), *last, *line;
 
     for (line = apr_strtok(list, "\n", &last); line; line = apr_strtok(NULL, "\n", &last)) {
         tell_of_policy(s, url, line);
     }
 }
 
+/* For the warnings that a start gives. */
+static void keep_tenants(server_rec *s, const char *url, const char *told, apr_pool_t *pconf)
+{
+    apr_array_header_t *names = apr_array_make(pconf, 8, sizeof(const char *));
+    char *list = apr_pstrdup(pconf, told), *last, *line;
+
+    for (line = apr_strtok(list, "\n", &last); line; line = apr_strtok(NULL, "\n", &last)) {
+        if (*line == TELL_TENANT) {
+            APR_ARRAY_PUSH(names, const char *) = line + 1;
+        }
+    }
+    for (; s; s = s->next) {
+        scim_server_config *conf = mod_scim_server(s);
+
+        if (conf->store_url && !strcmp(conf->store_url, url)) {
+            conf->known_tenants = names;
+        }
+    }
+}
+
 /* Why a process that did not end well cannot have prepared the store. */
-static const char *why_ended(int status, const char *said, apr_pool_t *pool)
+static const char *why_ended(int status, const char *said, const char *url, apr_pool_t *pool)
 {
     if (WIFSIGNALED(status)) {
-        return apr_psprintf(pool,
-                            "preparing it was killed by signal %d (%s); data.mdb may be "
-                            "damaged: restore a backup",
-                            WTERMSIG(status), strsignal(WTERMSIG(status)));
+        return apr_psprintf(
+            pool, "preparing it was killed by signal %d (%s)%s", WTERMSIG(status),
+            strsignal(WTERMSIG(status)),
+            scim_kv_networked(url) ? "" : "; data.mdb may be damaged: restore a backup");
     }
     return *said ? said : apr_psprintf(pool, "preparing it ended with status %d", status);
 }
 
 /* NULL, or why the store cannot be used. */
 static const char *prepare_in_process(server_rec *s, const scim_server_config *conf,
-                                      apr_pool_t *pool)
+                                      apr_pool_t *pconf, apr_pool_t *pool)
 {
     preparation p = {s, conf};
     const char *told, *why;
@@ -230,13 +296,17 @@ static const char *prepare_in_process(server_rec *s, const scim_server_config *c
 
     why = mod_scim_in_process(&told, &status, prepare_as_user, &p, 0, pool);
     if (!why) {
-        tell(s, conf->store_url, told, pool);
+        mod_scim_tell_prepared(s, conf->store_url, told, pool);
+        if (scim_kv_networked(conf->store_url)) {
+            keep_tenants(s, conf->store_url, told, pconf);
+        }
         return NULL;
     }
     if (WIFSIGNALED(status)) {
         mark_deadly(s, conf->store_url);
     }
-    return why_ended(status, why, pool);
+    mark_unprepared(s, conf->store_url, pconf);
+    return why_ended(status, why, conf->store_url, pool);
 }
 
 /* Root makes the store's own directory, nothing in it. */
@@ -264,27 +334,36 @@ static const char *make_directory(const char *url, apr_pool_t *pool)
  * the start fail; the second is moments later and has no need to. */
 enum { FIRST_READING = 0, SECOND_READING = 1 };
 
-static const char *prepare(server_rec *s, const scim_server_config *conf, apr_pool_t *ptemp)
+static const char *prepare(server_rec *s, const scim_server_config *conf, int reading,
+                           apr_pool_t *pconf, apr_pool_t *ptemp)
 {
-    const char *why = make_directory(conf->store_url, ptemp);
+    bool networked = scim_kv_networked(conf->store_url);
+    const char *why;
 
-    return why ? why : prepare_in_process(s, conf, ptemp);
+    /* What lets nobody see the start fail is not to be done twice. */
+    if (reading == (networked ? FIRST_READING : SECOND_READING)) {
+        return NULL;
+    }
+    why = networked ? NULL : make_directory(conf->store_url, ptemp);
+    return why ? why : prepare_in_process(s, conf, pconf, ptemp);
 }
 
 /* A start that cannot have its store is refused, as a bad configuration is.
  * A restart goes on: the other sites of this server, and the operator who
- * only rotates logs, are not to go down with the store. */
+ * only rotates logs, are not to go down with the store.  So does a start whose
+ * store is elsewhere: that can come without anybody's doing anything here. */
 static int start_store(server_rec *s, const scim_server_config *conf, int reading,
-                       apr_pool_t *ptemp)
+                       apr_pool_t *pconf, apr_pool_t *ptemp)
 {
-    const char *why = reading == SECOND_READING ? NULL : prepare(s, conf, ptemp);
+    const char *why = prepare(s, conf, reading, pconf, ptemp);
 
     if (why) {
-        ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s, SCIMLOG(1302) "SCIMStore %s: %s%s",
+        ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s, SCIMLOG(1302) "SCIMStore %s: %s%s%s",
                      conf->store_url, why,
                      reading == FIRST_READING
                          ? ""
-                         : " - the server goes on, SCIM requests are answered 503");
+                         : " - the server goes on, SCIM requests are answered 503",
+                     scim_kv_networked(conf->store_url) ? " until it is there" : "");
         return reading == FIRST_READING ? HTTP_INTERNAL_SERVER_ERROR : OK;
     }
     if (reading != FIRST_READING) {
@@ -303,61 +382,9 @@ int mod_scim_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
         scim_server_config conf = mod_scim_resolved(s);
 
         if (conf.store_url && !apr_hash_get(done, conf.store_url, APR_HASH_KEY_STRING)) {
-            rc = start_store(s, &conf, reading, ptemp);
+            rc = start_store(s, &conf, reading, pconf, ptemp);
             apr_hash_set(done, conf.store_url, APR_HASH_KEY_STRING, "");
         }
     }
     return rc;
-}
-
-/* In the children */
-
-static scim_store *open_store(server_rec *s, const scim_registry *registry, apr_hash_t *opened,
-                              apr_pool_t *pchild)
-{
-    scim_server_config conf = mod_scim_resolved(s);
-    scim_store_options options;
-    const scim_error *err;
-    scim_store *store = apr_hash_get(opened, conf.store_url, APR_HASH_KEY_STRING);
-
-    if (store) {
-        return store;
-    }
-    conf.registry = registry;
-    options = options_of(&conf, false);
-    options.kv.max_queue = writers_at_most();
-    err = scim_store_open(&store, conf.store_url, &options, pchild);
-    if (err) {
-        ap_log_error(APLOG_MARK, APLOG_EMERG, err->rv, s,
-                     SCIMLOG(1303) "SCIMStore %s: %s - SCIM requests are answered 503",
-                     conf.store_url, err->cause ? err->cause : err->detail);
-        return NULL;
-    }
-    apr_hash_set(opened, conf.store_url, APR_HASH_KEY_STRING, store);
-    return store;
-}
-
-void mod_scim_child_init(apr_pool_t *pchild, server_rec *s)
-{
-    apr_hash_t *opened = apr_hash_make(pchild);
-    const scim_registry *registry = NULL;
-    const scim_error *err;
-
-    /* Before there are threads; keys are hashed by a seed that no client knows. */
-    json_object_seed(0);
-    err = mod_scim_registry(&registry, mod_scim_server(s), pchild);
-    if (err) {
-        ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s,
-                     SCIMLOG(1304) "schemas and resource types: %s", err->detail);
-        return;
-    }
-    for (; s; s = s->next) {
-        scim_server_config *conf = mod_scim_server(s);
-
-        conf->registry = registry;
-        conf->store = NULL;
-        if (conf->store_url && !conf->deadly) {
-            conf->store = open_store(s, registry, opened, pchild);
-        }
-    }
 }

@@ -10,6 +10,8 @@
 #ifndef MOD_SCIM_H
 #define MOD_SCIM_H
 
+#include <stdatomic.h>
+
 #include <httpd.h>
 #include <http_config.h>
 #include <http_log.h>
@@ -47,7 +49,9 @@ typedef enum scim_require_tls {
 #define SCIM_SERVER_CONFIG(X)                                                \
     X(const char *, audit_log, NULL, NULL)                                   \
     X(const char *, store_url, NULL, NULL)                                   \
+    X(const ap_directive_t *, store_at, NULL, NULL)                          \
     X(apr_int64_t, store_size, SCIM_UNSET, 0)                                \
+    X(apr_int64_t, store_connections, SCIM_UNSET, 16)                        \
     X(apr_interval_time_t, write_timeout, SCIM_UNSET, apr_time_from_sec(10)) \
     X(apr_int64_t, scan_limit, SCIM_UNSET, 1000000)                          \
     X(int, read_only, SCIM_UNSET, 0)                                         \
@@ -144,13 +148,17 @@ typedef struct scim_server_config {
     apr_array_header_t *consumers;       /* of scim_line: what asks the store who somebody is */
     apr_array_header_t *tenants;         /* of scim_line: each SCIMTenant */
     /* not configured: the <SCIMTenantPolicy> that is being read, whether
-     * opening the store killed a process, and what a child process has from
+     * opening the store killed a process, whether the start could not write what
+     * it writes into the store, what it saw there, and what a child process has from
      * child_init on, read-only then */
     scim_policy_config *section;
     bool deadly;
-    scim_audit *audit; /* from open_logs on; NULL: nobody asked for one */
+    atomic_bool *unprepared;           /* shared by all children; NULL: it was written */
+    apr_array_header_t *known_tenants; /* names (const char *), as the start has seen them in a
+                                          store that is elsewhere; NULL: it has not */
+    scim_audit *audit;                 /* from open_logs on; NULL: nobody asked for one */
     const scim_registry *registry;
-    scim_store *store; /* NULL: down, or none configured */
+    struct scim_share *share; /* NULL: no store, or one that no process is to open */
 } scim_server_config;
 
 scim_server_config *mod_scim_server(const server_rec *s);
@@ -425,6 +433,23 @@ int mod_scim_warn_at_start(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptem
 const scim_error *mod_scim_registry(const scim_registry **out, const scim_server_config *conf,
                                     apr_pool_t *pool);
 int mod_scim_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s);
+/* How a store is opened by a server's resolved configuration. */
+scim_store_options mod_scim_store_options(const scim_server_config *conf, bool create);
+/* Writes into the open store what a start writes: policies and endpoints of s and the servers
+ * behind it.  *told: what is to be told of it, for mod_scim_tell_prepared. */
+const scim_error *mod_scim_prepare(const char **told, const server_rec *s, scim_store *store,
+                                   scim_server_config *conf, apr_pool_t *pool);
+void mod_scim_tell_prepared(server_rec *s, const char *url, const char *told, apr_pool_t *pool);
+
+/* engine.c */
+/* Before the configuration is used: makes the engine of a store's url known to this process,
+ * where a module offers one.  NULL, or why nothing can be opened; in pconf. */
+const char *mod_scim_find_engine(const char *url, apr_pool_t *pconf);
+
+/* share.c */
 void mod_scim_child_init(apr_pool_t *pchild, server_rec *s);
+/* In a child: the server's store; NULL: there is none, or it is down.  One that is elsewhere
+ * and could not be opened is tried again, once a second at most. */
+scim_store *mod_scim_store(const server_rec *s);
 
 #endif

@@ -394,11 +394,16 @@ static void put_store(mod_scim_page *page, const scim_status *status)
         put_text(page, "", status->down, "</p>\n</section>\n");
         return;
     }
-    put_use(page, stat);
+    /* One that is elsewhere has no size of ours, nor a file. */
+    if (stat->size) {
+        put_use(page, stat);
+    }
     put_text(page, "<dl>\n<dt>Where</dt><dd><code>", status->store_url, "</code></dd>\n");
     put_size(page, "Used", stat->used);
-    put_size(page, "Taken of its file", stat->extent);
-    put_size(page, "May grow to", stat->size);
+    if (stat->size) {
+        put_size(page, "Taken of its file", stat->extent);
+        put_size(page, "May grow to", stat->size);
+    }
     put_number(page, "Entries", stat->entries);
     mod_scim_page_putf(page, "<dt>Readers</dt><dd>%u of %u</dd>\n</dl>\n</section>\n",
                        stat->readers, stat->max_readers);

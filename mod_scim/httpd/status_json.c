@@ -183,7 +183,8 @@ static json_t *json_of_store(const scim_status *status)
         scim_json_set(json, "readOnly", json_of_bool(status->read_only));
         scim_json_set(json, "used", json_of_number(status->store.used));
         scim_json_set(json, "extent", json_of_number(status->store.extent));
-        scim_json_set(json, "size", json_of_number(status->store.size));
+        scim_json_set(json, "size",
+                      status->store.size ? json_of_number(status->store.size) : json_null());
         scim_json_set(json, "entries", json_of_number(status->store.entries));
         scim_json_set(json, "readers", json_of_number(status->store.readers));
         scim_json_set(json, "maxReaders", json_of_number(status->store.max_readers));

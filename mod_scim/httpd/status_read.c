@@ -261,6 +261,7 @@ static void read_all(scim_status *status, reading *reads, scim_store *store)
 scim_status *mod_scim_status_read(request_rec *r, apr_size_t page)
 {
     const scim_server_config *conf = mod_scim_server(r->server);
+    scim_store *store = mod_scim_store(r->server);
     scim_status *status = apr_pcalloc(r->pool, sizeof(*status));
     reading reads = {status, conf->registry, NULL, LOOKED_AT};
 
@@ -269,8 +270,8 @@ scim_status *mod_scim_status_read(request_rec *r, apr_size_t page)
     status->read_only = conf->read_only == 1;
     status->now = apr_time_now();
     status->tenants = apr_array_make(r->pool, 4, sizeof(status_tenant));
-    if (conf->store) {
-        read_all(status, &reads, conf->store);
+    if (store) {
+        read_all(status, &reads, store);
     } else {
         status->down = no_store(conf->store_url);
     }
@@ -291,15 +292,16 @@ static const scim_error *look(scim_view *view, void *baton)
 const char *mod_scim_status_unready(request_rec *r)
 {
     const scim_server_config *conf = mod_scim_server(r->server);
+    scim_store *store = mod_scim_store(r->server);
     const scim_error *err;
     scim_kv_stat stat;
 
-    if (!conf->store) {
+    if (!store) {
         return no_store(conf->store_url);
     }
-    err = scim_store_view(conf->store, look, NULL, r->pool);
+    err = scim_store_view(store, look, NULL, r->pool);
     if (!err) {
-        err = measure(&stat, conf->store, r->pool);
+        err = measure(&stat, store, r->pool);
     }
     if (err || conf->read_only == 1) {
         return err ? why(err) : NULL;
@@ -308,8 +310,8 @@ const char *mod_scim_status_unready(request_rec *r)
         return "the store is full: raise SCIMStoreSize";
     }
     /* Whom nobody sends changes would never learn that they are stored again. */
-    if (scim_store_fault(conf->store, r->pool)) {
-        err = scim_gauge_try(conf->store, r->pool);
+    if (scim_store_fault(store, r->pool)) {
+        err = scim_gauge_try(store, r->pool);
     }
     return err ? why(err) : NULL;
 }

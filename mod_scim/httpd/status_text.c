@@ -244,10 +244,12 @@ static void put_store(const scim_status *status)
     put_number(r, "scim_store_writable", "Whether changes are taken.",
                !status->read_only && !status->full && !status->fault);
     put_number(r, "scim_store_used_bytes", "What the store holds.", status->store.used);
-    put_number(r, "scim_store_extent_bytes", "What the store takes of its file.",
-               status->store.extent);
-    put_number(r, "scim_store_size_bytes", "What the store may grow to (SCIMStoreSize).",
-               status->store.size);
+    if (status->store.size) {
+        put_number(r, "scim_store_extent_bytes", "What the store takes of its file.",
+                   status->store.extent);
+        put_number(r, "scim_store_size_bytes", "What the store may grow to (SCIMStoreSize).",
+                   status->store.size);
+    }
     put_number(r, "scim_store_entries", "Rows in the store.", status->store.entries);
     put_number(r, "scim_store_readers", "Views under way, of all processes.",
                status->store.readers);

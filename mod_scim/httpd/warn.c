@@ -150,6 +150,11 @@ static const outlook *look_at(const warning *w, const server_rec *s)
     }
     out = apr_pcalloc(w->pool, sizeof(*out));
     apr_hash_set(w->stores, conf.store_url, APR_HASH_KEY_STRING, out);
+    /* One that is elsewhere is not looked at but by a start. */
+    if (scim_kv_networked(conf.store_url)) {
+        out->tenants = conf.known_tenants;
+        return out;
+    }
     if (!can_judge() ||
         mod_scim_in_process(&told, &status, look_as_user, &at, LOOK_SECONDS, w->pool)) {
         return out;

@@ -74,7 +74,7 @@ static const scim_error *ask(scim_view *view, void *baton)
 
 static void ask_store(scim_who *who, const request_rec *r, bool details, apr_pool_t *pool)
 {
-    scim_store *store = mod_scim_server(r->server)->store;
+    scim_store *store = mod_scim_store(r->server);
     asking a = {who, details};
 
     who->subject.state = SCIM_SUBJECT_UNKNOWN;
@@ -177,7 +177,7 @@ static const scim_error *ask_details(scim_view *view, void *baton)
 
 const scim_subject_details *mod_scim_details(request_rec *r, scim_who *who)
 {
-    scim_store *store = mod_scim_server(r->server)->store;
+    scim_store *store = mod_scim_store(r->server);
     const scim_error *err;
 
     if (who->details || !is_somebody(who) || !store) {

@@ -23,6 +23,9 @@ void scim_kv_arena_clear(scim_kv_txn *txn);
 void scim_kv_lock_init(pthread_mutex_t *lock);
 scim_kv_rc scim_kv_lock(pthread_mutex_t *lock, apr_interval_time_t timeout);
 
+/* Microseconds of a clock that nobody sets: for deadlines. */
+apr_time_t scim_kv_now(void);
+
 /* What every transaction of a process passes, and few things close. */
 #define SCIM_KV_GATE_LINES 64
 
@@ -71,6 +74,17 @@ scim_kv_rc scim_kv_pages_rows(int fd, scim_slice prefix, const scim_kv_examiner 
  * where that would end a process; *cut: since the file ends too early.  STALE as
  * above. */
 scim_kv_rc scim_kv_pages_open(bool *cut, int fd, apr_uint64_t txn);
+
+/* counter.c: the bytes of a counter, which scim_kv_counter reads. */
+#define SCIM_KV_COUNTER 8
+void scim_kv_encode_counter(unsigned char *bytes, apr_int64_t number);
+
+/* kv.c: the engine that a url names, and what stands behind its colon; NULL where it is not
+ * known. */
+const scim_kv_engine *scim_kv_find_engine(const char *url, const char **where);
+
+/* url.c: why a url names nothing that can be opened; in pool. */
+const char *scim_kv_no_engine(const char *url, apr_pool_t *pool);
 
 /* "www-data (uid 33)": whom the system asks about permissions. */
 const char *scim_kv_user(apr_pool_t *pool);

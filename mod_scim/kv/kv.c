@@ -11,15 +11,50 @@
 
 #include "engine.h"
 
-#define COUNTER_LEN 8
+#define ENGINES 8
 
-static const scim_kv_engine *const engines[] = {&scim_kv_lmdb, &scim_kv_memory};
+static const scim_kv_engine *engines[ENGINES] = {&scim_kv_lmdb, &scim_kv_memory};
 
 static const scim_kv_options defaults;
 
-static const scim_kv_engine *find_engine(const char *url, const char **where)
+bool scim_kv_register(const scim_kv_engine *engine)
 {
-    for (size_t i = 0; i < sizeof(engines) / sizeof(engines[0]); i++) {
+    int i;
+
+    if (engine->version != SCIM_KV_VERSION) {
+        return false;
+    }
+    for (i = 0; i < ENGINES && engines[i]; i++) {
+        if (!strcmp(engines[i]->name, engine->name)) {
+            break;
+        }
+    }
+    if (i == ENGINES) {
+        return false;
+    }
+    engines[i] = engine;
+    return true;
+}
+
+void scim_kv_unregister(const scim_kv_engine *engine)
+{
+    int i, last = ENGINES - 1;
+
+    while (last > 0 && !engines[last]) {
+        last--;
+    }
+    for (i = 0; i <= last; i++) {
+        if (engines[i] == engine) {
+            engines[i] = engines[last];
+            engines[last] = NULL;
+            return;
+        }
+    }
+}
+
+const scim_kv_engine *scim_kv_find_engine(const char *url, const char **where)
+{
+    for (int i = 0; i < ENGINES && engines[i]; i++) {
         size_t len = strlen(engines[i]->name);
 
         if (!strncmp(url, engines[i]->name, len) && url[len] == ':') {
@@ -28,6 +63,14 @@ static const scim_kv_engine *find_engine(const char *url, const char **where)
         }
     }
     return NULL;
+}
+
+bool scim_kv_networked(const char *url)
+{
+    const char *where;
+    const scim_kv_engine *engine = scim_kv_find_engine(url, &where);
+
+    return engine && engine->networked;
 }
 
 /* How often this process was forked since its program began: a system call less
@@ -67,11 +110,10 @@ scim_kv_rc scim_kv_open(scim_kv **out, const char *url, const scim_kv_options *o
 
     *out = NULL;
     pthread_once(&once, watch_forks);
-    engine = find_engine(url, &where);
+    engine = scim_kv_find_engine(url, &where);
     why = why ? why : &ignored;
-    if (!engine) {
-        *why = apr_psprintf(
-            pool, "\"%s\" names no store; write lmdb: and the path of a directory", url);
+    if (!engine || scim_kv_has_secret(url, pool)) {
+        *why = scim_kv_no_engine(url, pool);
         return SCIM_KV_INVALID;
     }
     rc = engine->open(out, where, options ? options : &defaults, why, pool);
@@ -160,37 +202,21 @@ scim_kv_rc scim_kv_del(scim_kv_txn *txn, scim_slice key)
     return txn->writable ? txn->kv->engine->del(txn, key) : SCIM_KV_READONLY;
 }
 
-apr_int64_t scim_kv_counter(scim_slice value)
-{
-    const unsigned char *bytes = value.data;
-    apr_uint64_t number = 0;
-
-    if (value.len != COUNTER_LEN) {
-        return 0;
-    }
-    for (int i = 0; i < COUNTER_LEN; i++) {
-        number = number << 8 | bytes[i];
-    }
-    return (apr_int64_t)number;
-}
-
-static void encode_counter(unsigned char *bytes, apr_int64_t number)
-{
-    for (int i = 0; i < COUNTER_LEN; i++) {
-        bytes[i] = (unsigned char)((apr_uint64_t)number >> 8 * (COUNTER_LEN - 1 - i));
-    }
-}
-
 scim_kv_rc scim_kv_add(scim_kv_txn *txn, scim_slice key, apr_int64_t amount, apr_int64_t *sum)
 {
-    unsigned char bytes[COUNTER_LEN];
+    unsigned char bytes[SCIM_KV_COUNTER];
     apr_int64_t number = 0;
     scim_slice value;
     scim_kv_rc rc;
 
+    if (txn->kv->engine->add) {
+        return !key_fits(key)   ? SCIM_KV_INVALID
+               : txn->writable ? txn->kv->engine->add(txn, key, amount, sum)
+                               : SCIM_KV_READONLY;
+    }
     rc = scim_kv_get(txn, key, &value);
     if (rc == SCIM_KV_OK) {
-        if (value.len != COUNTER_LEN) {
+        if (value.len != SCIM_KV_COUNTER) {
             return SCIM_KV_CORRUPT;
         }
         number = scim_kv_counter(value);
@@ -200,8 +226,8 @@ scim_kv_rc scim_kv_add(scim_kv_txn *txn, scim_slice key, apr_int64_t amount, apr
     if (__builtin_add_overflow(number, amount, &number)) {
         return SCIM_KV_INVALID;
     }
-    encode_counter(bytes, number);
-    rc = scim_kv_put(txn, key, (scim_slice){bytes, COUNTER_LEN}, false);
+    scim_kv_encode_counter(bytes, number);
+    rc = scim_kv_put(txn, key, (scim_slice){bytes, SCIM_KV_COUNTER}, false);
     if (rc == SCIM_KV_OK && sum) {
         *sum = number;
     }
@@ -217,6 +243,13 @@ void scim_kv_cursor_close(scim_kv_cursor *cursor)
 {
     if (cursor->txn->kv->engine->cursor_close) {
         cursor->txn->kv->engine->cursor_close(cursor);
+    }
+}
+
+void scim_kv_within(scim_kv_cursor *cursor, scim_slice prefix)
+{
+    if (cursor->txn->kv->engine->within && prefix.len <= SCIM_KV_MAX_KEY) {
+        cursor->txn->kv->engine->within(cursor, prefix);
     }
 }
 
@@ -252,6 +285,32 @@ scim_kv_rc scim_kv_prev(scim_kv_cursor *cursor, scim_slice *key, scim_slice *val
 
     return cursor->txn->kv->engine->prev(cursor, wanted(key, &ignored),
                                          wanted(value, &ignored));
+}
+
+bool scim_kv_far(const scim_kv_txn *txn)
+{
+    return txn->kv->engine->expect != NULL;
+}
+
+apr_uint64_t scim_kv_epoch(scim_kv_txn *txn)
+{
+    return txn->kv->engine->epoch ? txn->kv->engine->epoch(txn) : 0;
+}
+
+bool scim_kv_bold(const scim_kv_txn *txn)
+{
+    return txn->bold;
+}
+
+void scim_kv_expect(scim_kv_txn *txn, const scim_kv_wish *wishes, int count)
+{
+    while (scim_kv_far(txn) && count > 0) {
+        int some = count < SCIM_KV_MAX_WISHES ? count : SCIM_KV_MAX_WISHES;
+
+        txn->kv->engine->expect(txn, wishes, some);
+        wishes += some;
+        count -= some;
+    }
 }
 
 bool scim_kv_writable(const scim_kv_txn *txn)
@@ -297,18 +356,27 @@ static apr_status_t end_claim(void *data)
     return APR_SUCCESS;
 }
 
+bool scim_kv_claimable(const char *url)
+{
+    const char *where;
+    const scim_kv_engine *engine = scim_kv_find_engine(url, &where);
+
+    return engine && engine->claim;
+}
+
 scim_kv_rc scim_kv_claim_store(scim_kv_claim **out, const char *url, const char **why,
                                apr_pool_t *pool)
 {
     const char *where = NULL;
-    const scim_kv_engine *engine = find_engine(url, &where);
+    const scim_kv_engine *engine = scim_kv_find_engine(url, &where);
     scim_kv_rc rc;
 
     if (!engine || !engine->claim) {
-        *why = apr_psprintf(pool,
-                            "\"%s\" names no store that can be replaced; write lmdb: and "
-                            "the path of a directory",
-                            url);
+        *why = engine ? apr_psprintf(pool,
+                                     "%s is no store that can be replaced: only one in a "
+                                     "directory (lmdb:) can",
+                                     url)
+                      : scim_kv_no_engine(url, pool);
         return SCIM_KV_INVALID;
     }
     rc = engine->claim(out, where, why, pool);

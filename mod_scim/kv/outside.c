@@ -86,6 +86,18 @@ static const char *against_making(const char *path, apr_pool_t *pool)
     return denied(parent, X_OK, pool);
 }
 
+/* Of a store that is in no directory the url is all that can be looked at. */
+static const char *outlook_of_url(const char *url, apr_pool_t *pool)
+{
+    const char *where;
+    const scim_kv_engine *engine = scim_kv_find_engine(url, &where);
+
+    if (!engine || scim_kv_has_secret(url, pool)) {
+        return scim_kv_no_engine(url, pool);
+    }
+    return engine->outlook ? engine->outlook(where, pool) : NULL;
+}
+
 const char *scim_kv_outlook(bool *made, const char *url, bool read_only, apr_pool_t *pool)
 {
     const char *path = directory_of(url), *why = NULL;
@@ -94,7 +106,7 @@ const char *scim_kv_outlook(bool *made, const char *url, bool read_only, apr_poo
 
     *made = true;
     if (!path) {
-        return NULL;
+        return outlook_of_url(url, pool);
     }
     if (stat(path, &info) && errno == ENOENT) {
         *made = false;
@@ -142,7 +154,7 @@ scim_kv_rc scim_kv_peek(const char *url, scim_slice prefix, const scim_kv_examin
     int fd;
 
     if (!path) {
-        return SCIM_KV_NOTFOUND;
+        return scim_kv_networked(url) ? SCIM_KV_IO : SCIM_KV_NOTFOUND;
     }
     apr_snprintf(file, sizeof(file), "%s/data.mdb", path);
     fd = open_quietly(file);

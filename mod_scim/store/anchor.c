@@ -11,6 +11,9 @@
 /* Half a run is walked on the average, and one row for each run before it. */
 #define RUN 1024
 
+/* Others add to it as well: so long what one of them knows is near enough. */
+#define HINT_LASTS apr_time_from_sec(5)
+
 static void anchor_prefix(scim_key *key, const scim_tenant *tenant, const type_def *type)
 {
     scim_key_begin(key, SCIM_TABLE_ANCHOR);
@@ -55,6 +58,7 @@ static scim_kv_rc run_before(anchor *out, scim_kv_txn *txn, const scim_tenant *t
     anchor_prefix(&prefix, tenant, type);
     anchor_key(&behind, tenant, type, at);
     scim_key_bytes(&behind, "", 1);
+    scim_kv_within(cursor, scim_key_slice(&prefix));
     rc = scim_kv_seek(cursor, scim_key_slice(&behind), &key, &value);
     if (rc == SCIM_KV_OK || rc == SCIM_KV_NOTFOUND) {
         rc = scim_kv_prev(cursor, &key, &value);
@@ -78,6 +82,7 @@ static bool is_last(scim_kv_txn *txn, const scim_tenant *tenant, const type_def 
     record_prefix(&prefix, tenant, type);
     record_key(&behind, tenant, type, id);
     scim_key_bytes(&behind, "", 1);
+    scim_kv_within(cursor, scim_key_slice(&prefix));
     rc = scim_kv_seek(cursor, scim_key_slice(&behind), &key, NULL);
     scim_kv_cursor_close(cursor);
     return rc != SCIM_KV_OK || !scim_key_has_prefix(key, &prefix, &rest);
@@ -98,6 +103,165 @@ scim_kv_rc anchor_add(scim_kv_txn *txn, const scim_tenant *tenant, const type_de
     }
     begins = begins || (run.count >= RUN && is_last(txn, tenant, type, id));
     anchor_key(&key, tenant, type, begins ? id : &run.first);
+    return scim_kv_add(txn, scim_key_slice(&key), 1, NULL);
+}
+
+static void behind_run(scim_key *key, const scim_tenant *tenant, const type_def *type,
+                       const anchor_run *run)
+{
+    if (run->known) {
+        anchor_key(key, tenant, type, &run->first);
+        scim_key_bytes(key, "", 1);
+    } else {
+        anchor_prefix(key, tenant, type);
+    }
+}
+
+static anchor_hint *hint_of(scim_store *store, const scim_tenant *tenant, const type_def *type)
+{
+    anchor_hint *hint = &store->hints[(tenant->number * 31 + type->number) % ANCHOR_HINTS];
+
+    if (hint->tenant != tenant->number || hint->type != type->number) {
+        *hint = (anchor_hint){.tenant = tenant->number, .type = type->number};
+    }
+    return hint;
+}
+
+static bool recall(anchor_run *out, scim_store *store, const scim_tenant *tenant,
+                   const type_def *type)
+{
+    apr_time_t now = apr_time_now();
+    anchor_hint *hint;
+    bool fresh;
+
+    pthread_mutex_lock(&store->hints_lock);
+    hint = hint_of(store, tenant, type);
+    fresh = hint->since && hint->since <= now && now - hint->since < HINT_LASTS;
+    *out = hint->run;
+    pthread_mutex_unlock(&store->hints_lock);
+    return fresh;
+}
+
+static void note(scim_store *store, const scim_tenant *tenant, const type_def *type,
+                 const anchor_run *run)
+{
+    anchor_hint *hint;
+
+    pthread_mutex_lock(&store->hints_lock);
+    hint = hint_of(store, tenant, type);
+    hint->run = *run;
+    hint->since = apr_time_now();
+    pthread_mutex_unlock(&store->hints_lock);
+}
+
+void anchor_tried(scim_store *store, const scim_tenant *tenant, const type_def *type, bool done)
+{
+    anchor_hint *hint;
+
+    pthread_mutex_lock(&store->hints_lock);
+    hint = hint_of(store, tenant, type);
+    /* A full one is followed by another, which this does not know. */
+    if (!done || !hint->run.known || ++hint->run.count > RUN) {
+        hint->since = 0;
+    }
+    pthread_mutex_unlock(&store->hints_lock);
+}
+
+scim_kv_rc anchor_last(anchor_run *out, scim_view *view, const scim_tenant *tenant,
+                       const type_def *type)
+{
+    scim_kv_cursor *cursor;
+    scim_slice key, value;
+    scim_key prefix;
+    anchor run;
+    scim_kv_rc rc;
+
+    /* Who may write sees what nobody else does. */
+    if (!scim_kv_writable(view->txn) && recall(out, view->store, tenant, type)) {
+        return SCIM_KV_OK;
+    }
+    cursor = scim_kv_cursor_open(view->txn);
+    anchor_prefix(&prefix, tenant, type);
+    scim_kv_within(cursor, scim_key_slice(&prefix));
+    rc = scim_kv_prev(cursor, &key, &value);
+    scim_kv_cursor_close(cursor);
+    *out = (anchor_run){.known = rc == SCIM_KV_OK && decode(&run, &prefix, key, value)};
+    if (out->known) {
+        out->first = run.first;
+        out->count = run.count;
+    }
+    if (rc == SCIM_KV_OK && !scim_kv_writable(view->txn)) {
+        note(view->store, tenant, type, out);
+    }
+    return rc == SCIM_KV_NOTFOUND ? SCIM_KV_OK : rc;
+}
+
+scim_kv_rc anchor_of(anchor_run *out, scim_kv_txn *txn, const scim_tenant *tenant,
+                     const type_def *type, const scim_id *id)
+{
+    anchor run;
+    scim_kv_rc rc = run_before(&run, txn, tenant, type, id);
+
+    *out = (anchor_run){.known = rc == SCIM_KV_OK};
+    if (out->known) {
+        out->first = run.first;
+        out->count = run.count;
+    }
+    return rc == SCIM_KV_NOTFOUND ? SCIM_KV_OK : rc;
+}
+
+scim_kv_rc anchor_leave(const anchor_run *run, scim_kv_txn *txn, const scim_tenant *tenant,
+                        const type_def *type)
+{
+    scim_key key;
+
+    if (!run->known) {
+        return SCIM_KV_OK;
+    }
+    anchor_key(&key, tenant, type, &run->first);
+    return scim_kv_add(txn, scim_key_slice(&key), -1, NULL);
+}
+
+void anchor_wish(wishes *w, const scim_tenant *tenant, const type_def *type,
+                 const anchor_run *run)
+{
+    scim_key prefix, key;
+
+    anchor_prefix(&prefix, tenant, type);
+    behind_run(&key, tenant, type, run);
+    wish_slice(w, scim_key_slice(&key), prefix.len);
+}
+
+scim_kv_rc anchor_check(const anchor_run *run, scim_kv_txn *txn, const scim_tenant *tenant,
+                        const type_def *type)
+{
+    scim_kv_cursor *cursor = scim_kv_cursor_open(txn);
+    scim_key prefix, behind;
+    scim_slice key;
+    scim_kv_rc rc;
+
+    anchor_prefix(&prefix, tenant, type);
+    behind_run(&behind, tenant, type, run);
+    scim_kv_within(cursor, scim_key_slice(&prefix));
+    rc = scim_kv_seek(cursor, scim_key_slice(&behind), &key, NULL);
+    scim_kv_cursor_close(cursor);
+    if (rc == SCIM_KV_OK && scim_key_has_prefix(key, &prefix, NULL)) {
+        return SCIM_KV_STALE;
+    }
+    return rc == SCIM_KV_NOTFOUND ? SCIM_KV_OK : rc;
+}
+
+scim_kv_rc anchor_join(const anchor_run *run, scim_kv_txn *txn, const scim_tenant *tenant,
+                       const type_def *type, const scim_id *id)
+{
+    bool begins = !run->known || (run->count >= RUN && is_last(txn, tenant, type, id));
+    scim_key key;
+
+    /* A clock that is behind that of another machine: the run begins later than this. */
+    if (!begins && scim_id_compare(id, &run->first) < 0) {
+        return anchor_add(txn, tenant, type, id);
+    }
+    anchor_key(&key, tenant, type, begins ? id : &run->first);
     return scim_kv_add(txn, scim_key_slice(&key), 1, NULL);
 }
 

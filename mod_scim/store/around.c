@@ -111,6 +111,45 @@ static scim_kv_rc reach(walk *w, scim_slice id, bool direct)
     return rc;
 }
 
+static void wish_group(wishes *all, const walk *w, const scim_id *id)
+{
+    const scim_store *store = w->view->store;
+    scim_key key;
+    int i;
+
+    for (i = 0; i < store->types_count; i++) {
+        if (store->types[i].type->members) {
+            record_key(&key, w->tenant, &store->types[i], id);
+            wish_key(all, &key);
+        }
+    }
+    wish_groups(all, w->tenant, id);
+}
+
+/* The first few groups, and the edges behind them. */
+static void wish_groups_of(const walk *w, const scim_id *member, const scim_key *from)
+{
+    wishes all = {.txn = w->view->txn};
+    scim_slice key, rest;
+    scim_kv_rc rc;
+    scim_id id;
+    int few = FEW;
+
+    wish_groups(&all, w->tenant, member);
+    wish_send(&all);
+    scim_kv_within(w->cursor, scim_key_slice(from));
+    for (rc = scim_kv_seek(w->cursor, scim_key_slice(from), &key, NULL);
+         rc == SCIM_KV_OK && few-- > 0 && scim_key_has_prefix(key, from, &rest) &&
+         rest.len == sizeof(id.bytes);
+         rc = scim_kv_next(w->cursor, &key, NULL)) {
+        memcpy(id.bytes, rest.data, rest.len);
+        if (!was_reached(w, &id)) {
+            wish_group(&all, w, &id);
+        }
+    }
+    wish_send(&all);
+}
+
 static scim_kv_rc reach_groups_of(walk *w, const scim_id *member, bool direct)
 {
     scim_key from;
@@ -118,6 +157,9 @@ static scim_kv_rc reach_groups_of(walk *w, const scim_id *member, bool direct)
     scim_kv_rc rc;
 
     member_prefix(&from, SCIM_TABLE_MEMBER_OF, w->tenant, member);
+    if (scim_kv_far(w->view->txn)) {
+        wish_groups_of(w, member, &from);
+    }
     for (rc = scim_kv_seek(w->cursor, scim_key_slice(&from), &key, NULL);
          rc == SCIM_KV_OK && scim_key_has_prefix(key, &from, &id);
          rc = scim_kv_next(w->cursor, &key, NULL)) {

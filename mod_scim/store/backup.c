@@ -56,20 +56,58 @@ bool store_row_whole(scim_slice key, scim_slice value)
     }
 }
 
+/* What is kept for a reader who takes long */
+
+typedef struct growth {
+    scim_kv *kv;
+    apr_uint64_t extent; /* when it began */
+    apr_uint64_t limit;
+    apr_uint64_t grown;
+    bool over;
+} growth;
+
+/* limit 0: the store's own size, and GROWTH_MIN at least.  What may be of any size is not
+ * looked at again: to ask a database takes a while. */
+static scim_kv_rc growth_begin(growth *g, scim_kv *kv, apr_uint64_t limit)
+{
+    scim_kv_stat stat;
+    scim_kv_rc rc = scim_kv_statistics(kv, &stat);
+
+    *g = (growth){.kv = kv, .extent = stat.extent, .limit = limit};
+    if (!limit) {
+        g->limit = stat.extent > GROWTH_MIN ? stat.extent : GROWTH_MIN;
+    }
+    if (!stat.size) {
+        g->limit = APR_UINT64_MAX;
+    }
+    return rc;
+}
+
+/* Whether it costs too much. */
+static bool growth_is_over(growth *g)
+{
+    scim_kv_stat stat;
+
+    if (g->limit < APR_UINT64_MAX && scim_kv_statistics(g->kv, &stat) == SCIM_KV_OK &&
+        stat.extent > g->extent) {
+        g->grown = stat.extent - g->extent;
+        g->over = g->grown > g->limit;
+    }
+    return g->over;
+}
+
 /* Writing */
 
 typedef struct writing {
     scim_backup *out;
-    scim_kv *kv;
     const scim_backup_sink *sink;
     const scim_backup_watcher *watcher;
     EVP_MD_CTX *digest;
     unsigned char buffer[BUFFER_LEN];
     apr_size_t filled;
     int err; /* of the sink */
-    apr_uint64_t extent, limit;
+    growth growth;
     apr_uint64_t looked; /* bytes that were written when that was looked at */
-    bool grew;           /* beyond the limit */
     bool altered;        /* a row was not whole */
     const char *fault;   /* the first damage of the engine's structure */
     apr_pool_t *pool;
@@ -103,18 +141,6 @@ static bool put(writing *w, const void *data, apr_size_t len)
     return true;
 }
 
-/* Whether what is kept for this reader costs too much. */
-static bool grows(writing *w)
-{
-    scim_kv_stat stat;
-
-    if (scim_kv_statistics(w->kv, &stat) == SCIM_KV_OK && stat.extent > w->extent) {
-        w->out->grown = stat.extent - w->extent;
-        w->grew = w->out->grown > w->limit;
-    }
-    return w->grew;
-}
-
 static scim_kv_rc write_row(scim_slice key, scim_slice value, void *baton)
 {
     writing *w = baton;
@@ -138,7 +164,7 @@ static scim_kv_rc write_row(scim_slice key, scim_slice value, void *baton)
     if (w->watcher && w->watcher->progress) {
         w->watcher->progress(w->out->rows, w->watcher->baton);
     }
-    return grows(w) ? SCIM_KV_REFUSED : SCIM_KV_OK;
+    return growth_is_over(&w->growth) ? SCIM_KV_REFUSED : SCIM_KV_OK;
 }
 
 static void note_fault(const char *what, void *baton)
@@ -199,7 +225,7 @@ static const scim_error *damaged(const char *fault, apr_pool_t *pool)
     return scim_error_make(
         pool, SCIM_E_INTERNAL,
         "the store is damaged (%s): keep the backups that there are; scimctl "
-        "verify tells what is wrong, scimctl restore --salvage keeps the rest",
+        "verify tells what is wrong, scimctl restore --salvage keeps the rest of a data.mdb",
         fault ? fault : "values in it were altered");
 }
 
@@ -210,13 +236,13 @@ static const scim_error *write_error(const writing *w, scim_kv_rc rc)
     if (w->fault || w->altered || rc == SCIM_KV_CORRUPT) {
         return damaged(w->fault, w->pool);
     }
-    if (w->grew) {
+    if (w->growth.over) {
         return scim_error_make(
             w->pool, SCIM_E_UNAVAILABLE,
             "the backup took so long that the store grew by %" APR_UINT64_T_FMT
             " MiB, since nothing of what it reads can be overwritten: write it "
             "to a local file, not through a slow pipe",
-            w->out->grown >> 20);
+            w->growth.grown >> 20);
     }
     if (w->err) {
         return scim_error_make(w->pool, SCIM_E_INTERNAL, "the backup cannot be written: %s",
@@ -225,22 +251,18 @@ static const scim_error *write_error(const writing *w, scim_kv_rc rc)
     return scim_store_error(w->pool, rc, "making a backup");
 }
 
-static const scim_error *write_all(writing *w)
+static const scim_error *write_all(writing *w, scim_kv *kv, apr_uint64_t limit)
 {
     scim_kv_examiner to = {.row = write_row, .damage = note_fault, .baton = w};
-    scim_kv_stat stat;
-    scim_kv_rc rc = scim_kv_statistics(w->kv, &stat);
+    scim_kv_rc rc = growth_begin(&w->growth, kv, limit);
 
     if (rc == SCIM_KV_OK) {
-        w->extent = stat.extent;
-        if (!w->limit) {
-            w->limit = stat.extent > GROWTH_MIN ? stat.extent : GROWTH_MIN;
-        }
-        rc = write_head(w) ? scim_kv_examine(w->kv, &to) : SCIM_KV_REFUSED;
+        rc = write_head(w) ? scim_kv_examine(kv, &to) : SCIM_KV_REFUSED;
     }
     if (rc == SCIM_KV_OK) {
-        grows(w); /* what it came to; it is over */
-        w->grew = false;
+        growth_is_over(&w->growth); /* what it came to; it is done */
+        w->growth.over = false;
+        w->out->grown = w->growth.grown;
         rc = write_tail(w) ? SCIM_KV_OK : SCIM_KV_REFUSED;
     }
     return rc == SCIM_KV_OK ? NULL : write_error(w, rc);
@@ -254,19 +276,14 @@ const scim_error *scim_backup_write(scim_backup *out, scim_store *store,
     const scim_error *err;
 
     memset(out, 0, sizeof(*out));
-    *w = (writing){.out = out,
-                   .kv = store->kv,
-                   .sink = sink,
-                   .watcher = watcher,
-                   .limit = limit,
-                   .pool = result_pool};
+    *w = (writing){.out = out, .sink = sink, .watcher = watcher, .pool = result_pool};
     SCIM_ERR(scim_store_view(store, read_instance, out, result_pool));
     w->digest = EVP_MD_CTX_new();
     if (!w->digest || EVP_DigestInit_ex2(w->digest, EVP_sha256(), NULL) != 1) {
         EVP_MD_CTX_free(w->digest);
         return scim_store_error(result_pool, SCIM_KV_IO, "SHA-256");
     }
-    err = write_all(w);
+    err = write_all(w, store->kv, limit);
     EVP_MD_CTX_free(w->digest);
     return err;
 }
@@ -278,7 +295,8 @@ const scim_error *scim_backup_write(scim_backup *out, scim_store *store,
 
 struct store_loader {
     scim_kv *into;
-    bool ordered;             /* rows come in the order of their keys, each once */
+    bool ordered; /* rows come in the order of their keys, each once */
+    const scim_making *making;
     apr_array_header_t *rows; /* of loaded_row */
     apr_size_t bytes;
     apr_uint64_t kept;
@@ -290,12 +308,14 @@ typedef struct loaded_row {
     scim_slice value;
 } loaded_row;
 
-store_loader *store_loader_make(scim_kv *into, bool ordered, apr_pool_t *pool)
+store_loader *store_loader_make(scim_kv *into, bool ordered, const scim_making *making,
+                                apr_pool_t *pool)
 {
     store_loader *loader = apr_pcalloc(pool, sizeof(*loader));
 
     loader->into = into;
     loader->ordered = ordered;
+    loader->making = making;
     loader->rows = apr_array_make(pool, BATCH_ROWS, sizeof(loaded_row));
     apr_pool_create(&loader->pool, pool);
     return loader;
@@ -304,7 +324,7 @@ store_loader *store_loader_make(scim_kv *into, bool ordered, apr_pool_t *pool)
 static scim_kv_rc load_rows(scim_kv_txn *txn, void *baton)
 {
     store_loader *loader = baton;
-    scim_kv_rc rc = SCIM_KV_OK;
+    scim_kv_rc rc = loader->making ? store_making_check(txn, loader->making) : SCIM_KV_OK;
     int i;
 
     for (i = 0; i < loader->rows->nelts && rc == SCIM_KV_OK; i++) {
@@ -333,8 +353,13 @@ scim_kv_rc store_loader_flush(store_loader *loader)
 
 scim_kv_rc store_loader_add(store_loader *loader, scim_slice key, scim_slice value)
 {
-    loaded_row *r = &APR_ARRAY_PUSH(loader->rows, loaded_row);
+    loaded_row *r;
 
+    /* It makes the place a store: scim_making_end puts it. */
+    if (loader->making && store_is_format(key)) {
+        return SCIM_KV_OK;
+    }
+    r = &APR_ARRAY_PUSH(loader->rows, loaded_row);
     r->key = (scim_slice){apr_pmemdup(loader->pool, key.data, key.len), key.len};
     r->value = (scim_slice){value.len ? apr_pmemdup(loader->pool, value.data, value.len) : "",
                             value.len};
@@ -352,8 +377,12 @@ apr_uint64_t store_loader_kept(const store_loader *loader)
 const scim_error *store_load_error(apr_pool_t *pool, scim_kv_rc rc)
 {
     if (rc == SCIM_KV_FULL || rc == SCIM_KV_DISK_FULL) {
-        return scim_error_make(pool, SCIM_E_STORAGE_FULL,
-                               "there is no room for the new store beside the old one");
+        return scim_error_make(pool, SCIM_E_STORAGE_FULL, "there is no room for the new store");
+    }
+    if (rc == SCIM_KV_REFUSED) {
+        return scim_error_make(pool, SCIM_E_UNIQUENESS,
+                               "somebody else has begun to make a store in the same place "
+                               "meanwhile: what was begun here is gone");
     }
     return scim_store_error(pool, rc, "filling the new store");
 }
@@ -555,7 +584,7 @@ static const scim_error *read_rows(reading *r)
     return rc == SCIM_KV_INVALID ? cut(r) : store_load_error(r->pool, rc);
 }
 
-const scim_error *scim_backup_read(scim_backup *out, scim_kv *into,
+const scim_error *scim_backup_read(scim_backup *out, scim_kv *into, const scim_making *making,
                                    const scim_backup_source *source,
                                    const scim_backup_watcher *watcher, apr_pool_t *result_pool)
 {
@@ -566,7 +595,7 @@ const scim_error *scim_backup_read(scim_backup *out, scim_kv *into,
     r->out = out;
     r->source = source;
     r->watcher = watcher;
-    r->loader = store_loader_make(into, true, result_pool);
+    r->loader = store_loader_make(into, true, making, result_pool);
     r->pool = result_pool;
     r->digest = EVP_MD_CTX_new();
     if (!r->digest || EVP_DigestInit_ex2(r->digest, EVP_sha256(), NULL) != 1) {
@@ -580,12 +609,14 @@ const scim_error *scim_backup_read(scim_backup *out, scim_kv *into,
     return err;
 }
 
-/* Copying */
+/* Copying, and adding up */
 
 typedef struct copying {
     scim_backup *out;
-    store_loader *loader;
+    store_loader *loader; /* NULL: the rows are only added up */
+    store_sum *sum;
     const scim_backup_watcher *watcher;
+    growth growth;
     scim_kv_rc failed; /* of the loader */
     bool altered;
     const char *fault;
@@ -596,16 +627,25 @@ static scim_kv_rc copy_row(scim_slice key, scim_slice value, void *baton)
 {
     copying *c = baton;
 
+    if (store_is_making(key)) {
+        return SCIM_KV_OK;
+    }
     if (!store_row_whole(key, value)) {
         c->altered = true;
         return SCIM_KV_REFUSED;
     }
+    store_sum_add(c->sum, key, value);
     c->out->rows++;
     c->out->bytes += key.len + value.len;
-    if (c->out->rows % LOOK_EVERY == 0 && c->watcher && c->watcher->progress) {
-        c->watcher->progress(c->out->rows, c->watcher->baton);
+    if (c->out->rows % LOOK_EVERY == 0) {
+        if (c->watcher && c->watcher->progress) {
+            c->watcher->progress(c->out->rows, c->watcher->baton);
+        }
+        if (growth_is_over(&c->growth)) {
+            return SCIM_KV_REFUSED;
+        }
     }
-    c->failed = store_loader_add(c->loader, key, value);
+    c->failed = c->loader ? store_loader_add(c->loader, key, value) : SCIM_KV_OK;
     return c->failed == SCIM_KV_OK ? SCIM_KV_OK : SCIM_KV_REFUSED;
 }
 
@@ -616,22 +656,58 @@ static void note_fault_of_copy(const char *what, void *baton)
     c->fault = c->fault ? c->fault : apr_pstrdup(c->pool, what);
 }
 
-const scim_error *scim_backup_copy(scim_backup *out, scim_kv *into, scim_kv *from,
-                                   const scim_backup_watcher *watcher, apr_pool_t *result_pool)
+static const scim_error *copy_error(const copying *c, scim_kv_rc rc)
+{
+    if (c->altered || c->fault || rc == SCIM_KV_CORRUPT) {
+        return damaged(c->fault, c->pool);
+    }
+    if (c->growth.over) {
+        return scim_error_make(
+            c->pool, SCIM_E_UNAVAILABLE,
+            "the copy took so long that the store grew by %" APR_UINT64_T_FMT
+            " MiB, since nothing of what it reads can be overwritten: copy it while nobody "
+            "writes",
+            c->growth.grown >> 20);
+    }
+    if (c->failed != SCIM_KV_OK) {
+        return store_load_error(c->pool, c->failed);
+    }
+    return scim_store_error(c->pool, rc, "reading all of the store");
+}
+
+static const scim_error *go_over(copying *c, scim_kv *from)
+{
+    scim_kv_examiner to = {.row = copy_row, .damage = note_fault_of_copy, .baton = c};
+    scim_kv_rc rc = growth_begin(&c->growth, from, 0);
+
+    memset(c->out, 0, sizeof(*c->out));
+    c->sum = store_sum_make(c->pool);
+    if (rc == SCIM_KV_OK) {
+        rc = scim_kv_examine(from, &to);
+    }
+    if (rc != SCIM_KV_OK || c->fault) {
+        return copy_error(c, rc);
+    }
+    store_sum_end(c->out->sum, c->sum);
+    return c->loader ? store_load_error(c->pool, store_loader_flush(c->loader)) : NULL;
+}
+
+const scim_error *scim_backup_copy(scim_backup *out, scim_kv *into, const scim_making *making,
+                                   scim_kv *from, const scim_backup_watcher *watcher,
+                                   apr_pool_t *result_pool)
+{
+    copying c = {.out = out,
+                 .loader = store_loader_make(into, true, making, result_pool),
+                 .watcher = watcher,
+                 .pool = result_pool};
+
+    return go_over(&c, from);
+}
+
+const scim_error *scim_backup_sum(scim_backup *out, scim_kv *kv,
+                                  const scim_backup_watcher *watcher, apr_pool_t *result_pool)
 {
     copying c = {.out = out, .watcher = watcher, .pool = result_pool};
-    scim_kv_examiner to = {.row = copy_row, .damage = note_fault_of_copy, .baton = &c};
-    scim_kv_rc rc;
 
-    memset(out, 0, sizeof(*out));
-    c.loader = store_loader_make(into, true, result_pool);
-    rc = scim_kv_examine(from, &to);
-    if (c.altered || c.fault || rc == SCIM_KV_CORRUPT) {
-        return damaged(c.fault, result_pool);
-    }
-    if (rc == SCIM_KV_OK) {
-        rc = store_loader_flush(c.loader);
-        return store_load_error(result_pool, rc);
-    }
-    return store_load_error(result_pool, c.failed != SCIM_KV_OK ? c.failed : rc);
+    return go_over(&c, kv);
 }

@@ -5,12 +5,14 @@
 #ifndef SCIM_STORE_INTERNAL_H
 #define SCIM_STORE_INTERNAL_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include <openssl/evp.h>
 
 #include "scim/brake.h"
 #include "scim/key.h"
+#include "scim/making.h"
 #include "scim/member.h"
 #include "scim/resource.h"
 #include "scim/store.h"
@@ -39,6 +41,23 @@ typedef struct index_def {
     bool unique_by_policy; /* checked on the range while the tenant wants it */
 } index_def;
 
+/* The run that new resources of a type go to, where writers are not to be in each other's
+ * way: found in a view, and not read while applying. */
+typedef struct anchor_run {
+    scim_id first;
+    apr_int64_t count; /* when it was found, or a little later */
+    bool known;        /* there is one */
+} anchor_run;
+
+/* What was found lately. */
+#define ANCHOR_HINTS 64
+typedef struct anchor_hint {
+    apr_uint32_t tenant;
+    apr_uint16_t type;
+    anchor_run run;
+    apr_time_t since; /* 0: nothing is there */
+} anchor_hint;
+
 struct scim_store {
     scim_kv *kv;
     const scim_registry *registry;
@@ -52,6 +71,12 @@ struct scim_store {
     unsigned char cursor_key[32];
     bool any_unicode; /* opened so, and what it came to */
     bool other_unicode;
+    bool making; /* opened so, and it is */
+    pthread_mutex_t hints_lock;
+    anchor_hint hints[ANCHOR_HINTS]; /* this and the next: guarded by it */
+    scim_id minted;                  /* the last one, where the table is not asked */
+    atomic_llong looked; /* when, for what deleted groups have left */
+    atomic_bool left;    /* this process has, since */
     atomic_bool sweeping; /* a thread of this process has taken the sweep */
     EVP_MD *sha256;       /* fetched once: a fetch per digest costs more than the digest */
 };
@@ -90,6 +115,10 @@ void store_system_key(scim_key *key, const char *name);
 /* The first thing that every update does: another generation of the module
  * may have changed the format meanwhile. */
 scim_kv_rc store_check_format(scim_kv_txn *txn);
+
+/* The row by which a store is known. */
+bool store_is_format(scim_slice key);
+scim_kv_rc store_put_format(scim_kv_txn *txn);
 
 const type_def *store_type(const scim_store *store, const scim_resource_type *type);
 const type_def *store_type_number(const scim_store *store, apr_uint16_t number);
@@ -146,7 +175,49 @@ void counter_key_group(scim_key *key, const scim_tenant *tenant, store_counter w
 /* A counter that is not there is 0. */
 scim_kv_rc counter_read(apr_int64_t *out, scim_kv_txn *txn, const scim_key *key);
 
+/* wish.c: for transactions of which scim_kv_far is true; keys are copied into the memory of
+ * the transaction. */
+typedef struct wishes {
+    scim_kv_txn *txn;
+    int count;
+    scim_kv_wish list[SCIM_KV_MAX_WISHES];
+} wishes;
+void wish_slice(wishes *w, scim_slice key, apr_size_t prefix);
+void wish_key(wishes *w, const scim_key *key);
+/* A resource, with all that its version is made of. */
+void wish_record(wishes *w, const scim_tenant *tenant, const type_def *type, const scim_id *id);
+/* The edges to the groups that a resource is in. */
+void wish_groups(wishes *w, const scim_tenant *tenant, const scim_id *member);
+/* Those to the members of a group. */
+void wish_members(wishes *w, const scim_tenant *tenant, const scim_id *group);
+void wish_tenant(wishes *w, const scim_tenant *tenant);
+/* The references to a resource. */
+void reference_wish(wishes *w, const scim_tenant *tenant, const scim_id *target);
+void secret_wish(wishes *w, const scim_tenant *tenant, const scim_id *id);
+void wish_send(wishes *w);
+
 /* anchor.c */
+/* The last run, as it is or was lately: anchor_check finds out. */
+scim_kv_rc anchor_last(anchor_run *out, scim_view *view, const scim_tenant *tenant,
+                       const type_def *type);
+/* After a try to add a resource to it: whether that is done. */
+void anchor_tried(scim_store *store, const scim_tenant *tenant, const type_def *type, bool done);
+void anchor_wish(wishes *w, const scim_tenant *tenant, const type_def *type,
+                 const anchor_run *run);
+/* Before all writes: STALE where another run has been begun since. */
+scim_kv_rc anchor_check(const anchor_run *run, scim_kv_txn *txn, const scim_tenant *tenant,
+                        const type_def *type);
+/* As anchor_last, for the run that a resource is in; not from memory. */
+scim_kv_rc anchor_of(anchor_run *out, scim_kv_txn *txn, const scim_tenant *tenant,
+                     const type_def *type, const scim_id *id);
+/* As anchor_remove, from that run, which stays when it is empty: others may be about to
+ * add to it. */
+scim_kv_rc anchor_leave(const anchor_run *run, scim_kv_txn *txn, const scim_tenant *tenant,
+                        const type_def *type);
+/* As anchor_add, to that run, without looking how many it has by now. */
+scim_kv_rc anchor_join(const anchor_run *run, scim_kv_txn *txn, const scim_tenant *tenant,
+                       const type_def *type, const scim_id *id);
+
 /* Counts a new resource, or one that goes. */
 scim_kv_rc anchor_add(scim_kv_txn *txn, const scim_tenant *tenant, const type_def *type,
                       const scim_id *id);
@@ -314,6 +385,9 @@ const scim_error *member_plan_make(member_plan **out, scim_view *view,
  * there is anything to do. */
 scim_kv_rc member_plan_check(const member_plan *plan, const scim_view *view,
                              const scim_tenant *tenant, const scim_id *group, bool *changes);
+/* What those two will ask for. */
+void member_plan_wish(const member_plan *plan, wishes *w, const scim_tenant *tenant,
+                      const scim_id *group);
 /* Writes the edges and the counters. */
 scim_kv_rc member_plan_write(const member_plan *plan, scim_kv_txn *txn,
                              const scim_tenant *tenant, const scim_id *group, apr_time_t now);
@@ -398,13 +472,29 @@ scim_kv_rc tenant_put(scim_kv_txn *txn, const scim_tenant *tenant, apr_pool_t *p
 bool store_row_whole(scim_slice key, scim_slice value);
 /* Fills an engine with rows, many in one commit, from the only thread that has
  * it.  ordered: they come in the order of their keys; else the first of a key is
- * kept.  In pool. */
+ * kept.  making may be NULL.  In pool. */
 typedef struct store_loader store_loader;
-store_loader *store_loader_make(scim_kv *into, bool ordered, apr_pool_t *pool);
+store_loader *store_loader_make(scim_kv *into, bool ordered, const scim_making *making,
+                                apr_pool_t *pool);
 scim_kv_rc store_loader_add(store_loader *loader, scim_slice key, scim_slice value);
 scim_kv_rc store_loader_flush(store_loader *loader);
 apr_uint64_t store_loader_kept(const store_loader *loader);
 const scim_error *store_load_error(apr_pool_t *pool, scim_kv_rc rc);
+
+/* making.c */
+/* Whether the key is that of the row which says that a store is being made. */
+bool store_is_making(scim_slice key);
+/* NOTFOUND where none is being made here. */
+scim_kv_rc store_making_format(scim_kv_txn *txn, apr_uint32_t *format);
+/* REFUSED where it is not, or no more, this one. */
+scim_kv_rc store_making_check(scim_kv_txn *txn, const scim_making *making);
+
+/* sum.c: of rows in their order, but for those two */
+typedef struct store_sum store_sum;
+store_sum *store_sum_make(apr_pool_t *pool);
+void store_sum_add(store_sum *sum, scim_slice key, scim_slice value);
+#define STORE_SUM_LEN 16
+void store_sum_end(unsigned char out[STORE_SUM_LEN], store_sum *sum);
 
 /* sweep.c */
 /* Notes that the members of a group are to follow it. */

@@ -155,6 +155,7 @@ const scim_error *scim_member_some(scim_view *view, const scim_tenant *tenant,
         scim_key_bytes(&from, "", 1);
     }
     *more = false;
+    scim_kv_within(cursor, scim_key_slice(&prefix));
     for (rc = scim_kv_seek(cursor, scim_key_slice(&from), &key, &value);
          rc == SCIM_KV_OK && scim_key_has_prefix(key, &prefix, &id);
          rc = scim_kv_next(cursor, &key, &value)) {
@@ -620,10 +621,41 @@ static int compare_ids(const void *a, const void *b)
     return scim_id_compare(a, b);
 }
 
+/* What plan_add asks of each. */
+static void wish_named(const planning *p)
+{
+    const scim_store *store = p->view->store;
+    wishes w = {.txn = p->view->txn};
+    apr_hash_index_t *i;
+    scim_key key;
+    int type;
+
+    if (!scim_kv_far(w.txn)) {
+        return;
+    }
+    for (i = apr_hash_first(p->view->pool, p->named); i; i = apr_hash_next(i)) {
+        const wanted *named;
+
+        apr_hash_this(i, NULL, NULL, (void **)&named);
+        if (p->group) {
+            member_key(&key, p->tenant, p->group, &named->id);
+            wish_key(&w, &key);
+        }
+        for (type = 0; named->present && type < store->types_count; type++) {
+            if (may_be_member(store, &store->types[type])) {
+                record_key(&key, p->tenant, &store->types[type], &named->id);
+                wish_key(&w, &key);
+            }
+        }
+    }
+    wish_send(&w);
+}
+
 static const scim_error *plan_named(planning *p)
 {
     apr_hash_index_t *i;
 
+    wish_named(p);
     for (i = apr_hash_first(p->view->pool, p->named); i; i = apr_hash_next(i)) {
         wanted *w;
 
@@ -744,6 +776,37 @@ scim_kv_rc member_plan_check(const member_plan *plan, const scim_view *view,
                         &APR_ARRAY_IDX(plan->removes, i, scim_id));
     }
     return rc;
+}
+
+static void wish_edge(wishes *w, const scim_tenant *tenant, const scim_id *group,
+                      const scim_id *member)
+{
+    scim_key key;
+
+    member_key(&key, tenant, group, member);
+    wish_key(w, &key);
+    member_of_key(&key, tenant, member, group);
+    wish_key(w, &key);
+}
+
+void member_plan_wish(const member_plan *plan, wishes *w, const scim_tenant *tenant,
+                      const scim_id *group)
+{
+    scim_key key;
+    int i;
+
+    for (i = 0; i < plan->adds->nelts; i++) {
+        const member_add *add = &APR_ARRAY_IDX(plan->adds, i, member_add);
+
+        wish_edge(w, tenant, group, &add->id);
+        if (add->type) {
+            record_key(&key, tenant, add->type, &add->id);
+            wish_key(w, &key);
+        }
+    }
+    for (i = 0; i < plan->removes->nelts; i++) {
+        wish_edge(w, tenant, group, &APR_ARRAY_IDX(plan->removes, i, scim_id));
+    }
 }
 
 /* The text that names a member: that of the step, or that of the edge which is
@@ -884,6 +947,7 @@ static scim_kv_rc drop_each(scim_kv_txn *txn, const scim_tenant *tenant, scim_ta
     scim_kv_rc rc;
 
     member_prefix(&from, table, tenant, id);
+    scim_kv_within(cursor, scim_key_slice(&from));
     for (rc = scim_kv_seek(cursor, scim_key_slice(&from), &key, NULL);
          rc == SCIM_KV_OK && scim_key_has_prefix(key, &from, &rest);
          rc = scim_kv_next(cursor, &key, NULL)) {
@@ -930,13 +994,46 @@ static scim_kv_rc lose_member(scim_kv_txn *txn, const scim_tenant *tenant, const
     return member_delete(&had, txn, tenant, group, member);
 }
 
+/* The first few groups of a resource that leaves them, and what is counted there. */
+static void wish_leave(scim_kv_txn *txn, const scim_tenant *tenant, const scim_id *id)
+{
+    scim_kv_cursor *cursor = scim_kv_cursor_open(txn);
+    scim_key from, counter;
+    wishes w = {.txn = txn};
+    scim_slice key, rest;
+    scim_id group;
+    scim_kv_rc rc;
+    int few = 16;
+
+    member_prefix(&from, SCIM_TABLE_MEMBER_OF, tenant, id);
+    scim_kv_within(cursor, scim_key_slice(&from));
+    for (rc = scim_kv_seek(cursor, scim_key_slice(&from), &key, NULL);
+         rc == SCIM_KV_OK && few-- > 0 && scim_key_has_prefix(key, &from, &rest) &&
+         rest.len == sizeof(group.bytes);
+         rc = scim_kv_next(cursor, &key, NULL)) {
+        memcpy(group.bytes, rest.data, rest.len);
+        wish_edge(&w, tenant, &group, id);
+        counter_key_group(&counter, tenant, COUNTER_MEMBERS, &group);
+        wish_key(&w, &counter);
+        counter_key_group(&counter, tenant, COUNTER_MODIFIED, &group);
+        wish_key(&w, &counter);
+    }
+    scim_kv_cursor_close(cursor);
+    wish_send(&w);
+}
+
 scim_kv_rc member_leave(scim_kv_txn *txn, const scim_tenant *tenant, const scim_id *id,
                         apr_time_t now)
 {
     static const store_counter counters[] = {COUNTER_MEMBERS, COUNTER_REVISION,
                                              COUNTER_MODIFIED};
-    scim_kv_rc rc = drop_each(txn, tenant, SCIM_TABLE_MEMBER_OF, id, leave_group, now);
     apr_size_t i;
+    scim_kv_rc rc;
+
+    if (scim_kv_far(txn)) {
+        wish_leave(txn, tenant, id);
+    }
+    rc = drop_each(txn, tenant, SCIM_TABLE_MEMBER_OF, id, leave_group, now);
 
     for (i = 0; i < sizeof(counters) / sizeof(counters[0]) && rc == SCIM_KV_OK; i++) {
         scim_key key;

@@ -225,6 +225,7 @@ static scim_kv_rc each_row(const search *s, const source *from, row_fn fn, void 
     scim_slice key, value, rest;
     scim_kv_rc rc;
 
+    scim_kv_within(cursor, scim_key_slice(&from->prefix));
     for (rc = scim_kv_seek(cursor, scim_key_slice(&from->prefix), &key, &value);
          rc == SCIM_KV_OK && scim_key_has_prefix(key, &from->prefix, &rest);
          rc = scim_kv_next(cursor, &key, &value)) {
@@ -652,29 +653,162 @@ static const scim_error *decode_record(search *s, scim_slice key, scim_slice res
     return consider(s, &id, &head);
 }
 
+/* The candidate's id: the end of the key, or the value of a unique index. */
+static bool row_id(scim_id *out, const source *from, scim_slice key, scim_slice value)
+{
+    const unsigned char *at;
+
+    if (from->kind == SOURCE_UNIQUE) {
+        if (value.len != STORE_SEAL + sizeof(out->bytes) || !store_sealed(key, value)) {
+            return false;
+        }
+        at = (const unsigned char *)value.data + STORE_SEAL;
+    } else {
+        if (key.len < sizeof(out->bytes)) {
+            return false;
+        }
+        at = (const unsigned char *)key.data + key.len - sizeof(out->bytes);
+    }
+    memcpy(out->bytes, at, sizeof(out->bytes));
+    return true;
+}
+
+/* Rows that a walk comes to next: where they are far, some at once, so that what belongs to
+ * each of them can be asked for together. */
+#define STRETCH 32
+
+typedef struct stretch {
+    scim_kv_cursor *cursor;
+    const scim_key *prefix;
+    const source *from; /* of rows of an index; NULL: of records */
+    bool begun;
+    int count;
+    int at;
+    scim_kv_rc rc; /* of what is behind them */
+    struct {
+        scim_slice key, value;
+    } rows[STRETCH];
+} stretch;
+
+static void begin_stretch(stretch *st, const search *s, const scim_key *prefix,
+                          const source *from)
+{
+    st->cursor = scim_kv_cursor_open(s->view->txn);
+    st->prefix = prefix;
+    st->from = from;
+    st->begun = false;
+    st->count = st->at = 0;
+    st->rc = SCIM_KV_OK;
+    scim_kv_within(st->cursor, scim_key_slice(prefix));
+}
+
+/* What will be read of each: its record, where it is not the row itself, and its groups,
+ * where it is shown for sure. */
+static void wish_stretch(const stretch *st, const search *s)
+{
+    wishes w = {.txn = s->view->txn};
+    bool shown = s->exact && !s->entries && s->type->type->groups;
+    scim_id id;
+    int i;
+
+    for (i = 0; i < st->count; i++) {
+        scim_slice key = st->rows[i].key, rest;
+
+        if (!scim_key_has_prefix(key, st->prefix, &rest)) {
+            continue;
+        }
+        if (st->from) {
+            if (!is_row(st->from, rest) || !row_id(&id, st->from, key, st->rows[i].value)) {
+                continue;
+            }
+            wish_record(&w, s->tenant, s->type, &id);
+        } else if (rest.len == sizeof(id.bytes)) {
+            memcpy(id.bytes, rest.data, sizeof(id.bytes));
+        } else {
+            continue;
+        }
+        if (shown) {
+            wish_groups(&w, s->tenant, &id);
+        }
+    }
+    wish_send(&w);
+}
+
+static void fill_stretch(stretch *st, const search *s, const scim_key *from, apr_uint64_t most)
+{
+    bool far = scim_kv_far(s->view->txn);
+
+    most = !far ? 1 : most < STRETCH ? most : STRETCH;
+    st->count = st->at = 0;
+    if (far && !st->begun) {
+        wishes w = {.txn = s->view->txn};
+
+        wish_slice(&w, scim_key_slice(from), st->prefix->len);
+        wish_send(&w);
+    }
+    while ((apr_uint64_t)st->count < most) {
+        scim_slice *key = &st->rows[st->count].key, *value = &st->rows[st->count].value;
+
+        st->rc = st->begun ? scim_kv_next(st->cursor, key, value)
+                           : scim_kv_seek(st->cursor, scim_key_slice(from), key, value);
+        st->begun = true;
+        if (st->rc == SCIM_KV_OK && !scim_key_has_prefix(*key, st->prefix, NULL)) {
+            st->rc = SCIM_KV_NOTFOUND;
+        }
+        if (st->rc != SCIM_KV_OK) {
+            break;
+        }
+        st->count++;
+    }
+    if (far && st->count) {
+        wish_stretch(st, s);
+    }
+}
+
+/* The next row, the first being that at from or behind it; most: no more will be wanted. */
+static bool next_row(stretch *st, const search *s, const scim_key *from, apr_uint64_t most,
+                     scim_slice *key, scim_slice *value)
+{
+    if (st->at == st->count && st->rc == SCIM_KV_OK) {
+        fill_stretch(st, s, from, most);
+    }
+    if (st->at == st->count) {
+        return false;
+    }
+    *key = st->rows[st->at].key;
+    *value = st->rows[st->at++].value;
+    return true;
+}
+
+static const scim_error *end_stretch(const stretch *st, const search *s, const char *what)
+{
+    return scim_store_error(s->view->pool, st->rc == SCIM_KV_NOTFOUND ? SCIM_KV_OK : st->rc,
+                            what);
+}
+
 /* The records of the type from a key on, but for so many at the beginning, and
  * at most limit of them. */
 static const scim_error *walk_from(search *s, const scim_key *from, apr_uint64_t skip,
                                    apr_uint64_t limit)
 {
-    scim_kv_cursor *cursor = scim_kv_cursor_open(s->view->txn);
-    scim_key prefix;
+    apr_uint64_t most = limit > APR_UINT64_MAX - skip ? APR_UINT64_MAX : skip + limit;
     scim_slice key, value, rest;
-    scim_kv_rc rc;
+    scim_key prefix;
+    stretch rows;
 
     record_prefix(&prefix, s->tenant, s->type);
-    for (rc = scim_kv_seek(cursor, scim_key_slice(from), &key, &value);
-         rc == SCIM_KV_OK && limit && !s->done && scim_key_has_prefix(key, &prefix, &rest);
-         rc = scim_kv_next(cursor, &key, &value)) {
+    begin_stretch(&rows, s, &prefix, NULL);
+    while (limit && !s->done && next_row(&rows, s, from, most, &key, &value)) {
+        most--;
         if (skip) {
             skip--;
         } else {
             limit--;
+            scim_key_has_prefix(key, &prefix, &rest);
             SCIM_ERR(decode_record(s, key, rest, value));
         }
     }
-    return scim_store_error(s->view->pool, rc == SCIM_KV_NOTFOUND ? SCIM_KV_OK : rc,
-                            "reading resources");
+    return end_stretch(&rows, s, "reading resources");
 }
 
 /* All of them, from behind a cursor where there is one. */
@@ -736,26 +870,6 @@ static const scim_error *list_page(search *s)
     return NULL;
 }
 
-/* The candidate's id: the end of the key, or the value of a unique index. */
-static bool row_id(scim_id *out, const source *from, scim_slice key, scim_slice value)
-{
-    const unsigned char *at;
-
-    if (from->kind == SOURCE_UNIQUE) {
-        if (value.len != STORE_SEAL + sizeof(out->bytes) || !store_sealed(key, value)) {
-            return false;
-        }
-        at = (const unsigned char *)value.data + STORE_SEAL;
-    } else {
-        if (key.len < sizeof(out->bytes)) {
-            return false;
-        }
-        at = (const unsigned char *)key.data + key.len - sizeof(out->bytes);
-    }
-    memcpy(out->bytes, at, sizeof(out->bytes));
-    return true;
-}
-
 /* An index has rows of resources that are there and of no others, so what is
  * not shown is not read.  A group that waits for the sweep has edges still. */
 static const scim_error *consider_row(search *s, const source *from, const scim_id *id)
@@ -768,25 +882,23 @@ static const scim_error *consider_row(search *s, const source *from, const scim_
 /* The rows of one value are in the order of creation. */
 static const scim_error *walk_rows(search *s, const source *from)
 {
-    scim_kv_cursor *cursor = scim_kv_cursor_open(s->view->txn);
     const scim_position *after = resume_at(s);
-    apr_uint64_t limit = s->view->store->scan_limit, rows = 0;
+    apr_uint64_t limit = s->view->store->scan_limit, count = 0;
     scim_key at = from->prefix;
     scim_slice key, value, rest;
+    stretch rows;
     scim_id id;
-    scim_kv_rc rc;
 
     if (after) {
         scim_key_id(&at, &after->id);
         scim_key_bytes(&at, "", 1);
     }
-    for (rc = scim_kv_seek(cursor, scim_key_slice(&at), &key, &value);
-         rc == SCIM_KV_OK && !s->done && scim_key_has_prefix(key, &from->prefix, &rest);
-         rc = scim_kv_next(cursor, &key, &value)) {
-        if (!is_row(from, rest)) {
+    begin_stretch(&rows, s, &from->prefix, from);
+    while (!s->done && next_row(&rows, s, &at, APR_UINT64_MAX, &key, &value)) {
+        if (!scim_key_has_prefix(key, &from->prefix, &rest) || !is_row(from, rest)) {
             continue;
         }
-        if (limit && ++rows > limit) {
+        if (limit && ++count > limit) {
             return too_many(s);
         }
         if (!row_id(&id, from, key, value)) {
@@ -794,8 +906,7 @@ static const scim_error *walk_rows(search *s, const source *from)
         }
         SCIM_ERR(consider_row(s, from, &id));
     }
-    return scim_store_error(s->view->pool, rc == SCIM_KV_NOTFOUND ? SCIM_KV_OK : rc,
-                            "reading an index");
+    return end_stretch(&rows, s, "reading an index");
 }
 
 static const scim_error *walk_source(search *s, const source *from)
@@ -935,6 +1046,48 @@ static const scim_error *show_sorted(search *s)
     return NULL;
 }
 
+/* Where the walk of a part begins, as far as that is known without asking. */
+static void wish_part(wishes *w, const search *s, const scim_query_part *part)
+{
+    search own = *s;
+    source from = {.kind = SOURCE_SCAN};
+
+    own.part = part;
+    own.type = store_type(s->view->store, part->type);
+    if (part->filter &&
+        (part->filter->kind == SCIM_FILTER_AND || !plan_term(&from, &own, part->filter))) {
+        return;
+    }
+    if (from.kind == SOURCE_SCAN) {
+        record_prefix(&from.prefix, s->tenant, own.type);
+    }
+    if (from.kind == SOURCE_ID) {
+        wish_record(w, s->tenant, own.type, &from.id);
+    } else if (from.kind != SOURCE_NOTHING) {
+        wish_slice(w, scim_key_slice(&from.prefix), from.prefix.len);
+    }
+}
+
+static void wish_query(const search *s)
+{
+    wishes w = {.txn = s->view->txn};
+    scim_key key;
+    int i;
+
+    if (!scim_kv_far(w.txn)) {
+        return;
+    }
+    if (!s->query->after && s->query->start < 2 && s->query->count) {
+        wish_part(&w, s, &s->query->parts[0]);
+    }
+    wish_tenant(&w, s->tenant);
+    for (i = 0; i < s->query->parts_count; i++) {
+        counter_key_type(&key, s->tenant, store_type(s->view->store, s->query->parts[i].type));
+        wish_key(&w, &key);
+    }
+    wish_send(&w);
+}
+
 const scim_error *scim_resource_query(scim_page *out, scim_view *view,
                                       const scim_tenant *tenant, const scim_query *query,
                                       scim_record_fn found, void *baton)
@@ -947,6 +1100,7 @@ const scim_error *scim_resource_query(scim_page *out, scim_view *view,
                 .out = out};
 
     memset(out, 0, sizeof(*out));
+    wish_query(&s);
     SCIM_ERR(scim_tenant_check(view, tenant));
     apr_pool_create(&s.scratch, view->pool);
     if (query->parts[0].sort) {

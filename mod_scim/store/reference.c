@@ -224,6 +224,14 @@ void reference_drop(json_t *json, const scim_store *store, const scim_resource_t
     }
 }
 
+void reference_wish(wishes *w, const scim_tenant *tenant, const scim_id *target)
+{
+    scim_key from;
+
+    member_prefix(&from, SCIM_TABLE_REFERS, tenant, target);
+    wish_slice(w, scim_key_slice(&from), from.len);
+}
+
 scim_kv_rc reference_each(scim_kv_txn *txn, const scim_tenant *tenant, const scim_id *target,
                           referrer_fn fn, void *baton)
 {
@@ -233,6 +241,7 @@ scim_kv_rc reference_each(scim_kv_txn *txn, const scim_tenant *tenant, const sci
     scim_kv_rc rc;
 
     member_prefix(&from, SCIM_TABLE_REFERS, tenant, target);
+    scim_kv_within(cursor, scim_key_slice(&from));
     for (rc = scim_kv_seek(cursor, scim_key_slice(&from), &key, NULL);
          rc == SCIM_KV_OK && scim_key_has_prefix(key, &from, &rest);
          rc = scim_kv_next(cursor, &key, NULL)) {

@@ -94,6 +94,9 @@ typedef struct mutation {
     bool dismisses; /* a user is deleted, or active no more */
     member_fate fate;
     scim_on_group_delete then; /* of the members of a deleted group */
+    bool far;                  /* scim_kv_far of its store */
+    apr_uint64_t epoch;        /* scim_kv_epoch of the view in which it was prepared */
+    anchor_run run;            /* of a create or delete in such a one */
 
     /* what applying found */
     const index_row *conflict; /* REFUSED: the row that is taken */
@@ -243,6 +246,12 @@ static const scim_error *prepare_create(mutation *m, scim_view *view)
     }
     SCIM_ERR(plan_draft(m, view, WRITE_CREATE, NULL, NULL, json));
     SCIM_ERR(plan_secret(m, view, m->draft, NULL));
+    m->far = scim_kv_far(view->txn);
+    if (m->far) {
+        SCIM_ERR(scim_store_error(m->result_pool,
+                                  anchor_last(&m->run, view, m->tenant, m->type),
+                                  "looking for the last run"));
+    }
     return plan_members(m, view, m->draft, m->promised);
 }
 
@@ -484,6 +493,11 @@ static const scim_error *prepare_delete(mutation *m, scim_view *view)
     }
     m->plan = plan_record(m, WRITE_REMOVE, m->type, &m->id, &head, before, NULL);
     m->dismisses = m->type->type->groups != NULL;
+    if (scim_kv_far(view->txn)) {
+        SCIM_ERR(scim_store_error(m->result_pool,
+                                  anchor_of(&m->run, view->txn, m->tenant, m->type, &m->id),
+                                  "looking for the run of a resource"));
+    }
     SCIM_ERR(plan_members_fate(m, view, before));
     return plan_referrers(m, view);
 }
@@ -503,6 +517,26 @@ static const scim_error *prepare_deactivate(mutation *m, scim_view *view)
     scim_json_set(after, "active", json_false());
     m->plan = plan_record(m, WRITE_CHANGE, m->type, &m->id, &head, before, after);
     return NULL;
+}
+
+static void wish_prepare(const mutation *m, scim_kv_txn *txn)
+{
+    wishes w = {.txn = txn};
+    scim_key key;
+
+    if (!scim_kv_far(txn)) {
+        return;
+    }
+    store_system_key(&key, "format");
+    wish_key(&w, &key);
+    wish_tenant(&w, m->tenant);
+    if (m->kind != MUTATION_CREATE) {
+        wish_record(&w, m->tenant, m->type, &m->id);
+    }
+    if (m->kind == MUTATION_DELETE) {
+        reference_wish(&w, m->tenant, &m->id);
+    }
+    wish_send(&w);
 }
 
 static const scim_error *prepare(scim_view *view, void *baton)
@@ -526,7 +560,14 @@ static const scim_error *prepare(scim_view *view, void *baton)
     m->fate = FATE_RELEASE;
     m->then = SCIM_ON_DELETE_KEEP;
     m->edges = 0;
+    wish_prepare(m, view->txn);
     SCIM_ERR(scim_tenant_check(&own, m->tenant));
+    m->epoch = 0;
+    if (!scim_kv_writable(view->txn) && scim_kv_epoch(view->txn)) {
+        SCIM_ERR(scim_store_error(m->result_pool, store_check_format(view->txn),
+                                  "reading the format"));
+        m->epoch = scim_kv_epoch(view->txn);
+    }
     switch (m->kind) {
     case MUTATION_CREATE:
         return prepare_create(m, &own);
@@ -598,12 +639,17 @@ static scim_kv_rc check_unique(scim_kv_txn *txn, const index_row *row)
     scim_kv_rc rc;
 
     if (row->def->kind == INDEX_UNIQUE) {
+        /* put_row finds it, or the commit. */
+        if (scim_kv_bold(txn)) {
+            return SCIM_KV_OK;
+        }
         rc = scim_kv_get(txn, row->key, &value);
         return rc == SCIM_KV_NOTFOUND ? SCIM_KV_OK : rc == SCIM_KV_OK ? SCIM_KV_EXISTS : rc;
     }
     prefix.len = 0;
     scim_key_bytes(&prefix, row->key.data, row->key.len);
     cursor = scim_kv_cursor_open(txn);
+    scim_kv_within(cursor, row->key);
     for (rc = scim_kv_seek(cursor, row->key, &key, NULL);
          rc == SCIM_KV_OK && scim_key_has_prefix(key, &prefix, &rest);
          rc = scim_kv_next(cursor, &key, NULL)) {
@@ -758,13 +804,105 @@ static scim_kv_rc check_tenant(mutation *m, scim_kv_txn *txn)
     return m->gone ? SCIM_KV_REFUSED : rc;
 }
 
-static scim_kv_rc check_all(mutation *m, scim_kv_txn *txn)
+/* The key of a row for the resource at hand, in the transaction's memory. */
+static scim_slice row_key(scim_kv_txn *txn, const index_row *row, const scim_id *id)
 {
-    scim_kv_rc rc = store_check_format(txn);
+    char *bytes;
+
+    if (row->def->kind == INDEX_UNIQUE) {
+        return row->key;
+    }
+    bytes = scim_kv_scratch(txn, row->key.len + sizeof(id->bytes));
+    memcpy(bytes, row->key.data, row->key.len);
+    memcpy(bytes + row->key.len, id->bytes, sizeof(id->bytes));
+    return (scim_slice){bytes, row->key.len + sizeof(id->bytes)};
+}
+
+static void wish_rows(const mutation *m, wishes *w, const record_plan *plan, const scim_id *id)
+{
     int i;
 
-    if (rc == SCIM_KV_OK) {
+    for (i = 0; i < plan->add->nelts; i++) {
+        const index_row *row = &APR_ARRAY_IDX(plan->add, i, index_row);
+
+        if (must_be_unique(m, row) &&
+            (row->def->kind != INDEX_UNIQUE || !scim_kv_bold(w->txn))) {
+            wish_slice(w, row->key, row->def->kind == INDEX_UNIQUE ? 0 : row->key.len);
+        }
+    }
+    for (i = 0; i < plan->drop->nelts; i++) {
+        wish_slice(w, row_key(w->txn, &APR_ARRAY_IDX(plan->drop, i, index_row), id), 0);
+    }
+}
+
+static void wish_delete(const mutation *m, wishes *w)
+{
+    static const store_counter counters[] = {COUNTER_MEMBERS, COUNTER_REVISION,
+                                             COUNTER_MODIFIED};
+    scim_key key;
+
+    reference_wish(w, m->tenant, &m->id);
+    secret_wish(w, m->tenant, &m->id);
+    wish_groups(w, m->tenant, &m->id);
+    wish_members(w, m->tenant, &m->id);
+    for (size_t i = 0; i < sizeof(counters) / sizeof(counters[0]); i++) {
+        counter_key_group(&key, m->tenant, counters[i], &m->id);
+        wish_key(w, &key);
+    }
+}
+
+/* The format and the tenants change in updates that are exclusive: then what preparing
+ * found of them holds.  Their rows stand where all who create write. */
+static bool same_epoch(const mutation *m, scim_kv_txn *txn)
+{
+    return m->epoch && scim_kv_epoch(txn) == m->epoch;
+}
+
+/* All that the checks and the writes below will ask for, of what is asked for often. */
+static void wish_apply(const mutation *m, scim_kv_txn *txn)
+{
+    wishes w = {.txn = txn};
+    scim_key key;
+
+    if (!scim_kv_far(txn)) {
+        return;
+    }
+    /* Whether it is the same comes with what is wished for. */
+    if (!m->epoch) {
+        store_system_key(&key, "format");
+        wish_key(&w, &key);
+        wish_tenant(&w, m->tenant);
+    }
+    if (m->kind != MUTATION_CREATE) {
+        wish_record(&w, m->tenant, m->type, &m->made);
+    }
+    if (m->plan) {
+        wish_rows(m, &w, m->plan, &m->made);
+    }
+    if (m->kind == MUTATION_CREATE) {
+        anchor_wish(&w, m->tenant, m->type, &m->run);
+    }
+    if (m->kind == MUTATION_DELETE) {
+        wish_delete(m, &w);
+    }
+    if (m->members) {
+        member_plan_wish(m->members, &w, m->tenant, &m->made);
+    }
+    wish_send(&w);
+}
+
+static scim_kv_rc check_all(mutation *m, scim_kv_txn *txn)
+{
+    scim_kv_rc rc;
+    int i;
+
+    wish_apply(m, txn);
+    rc = same_epoch(m, txn) ? SCIM_KV_OK : store_check_format(txn);
+    if (rc == SCIM_KV_OK && !same_epoch(m, txn)) {
         rc = check_tenant(m, txn);
+    }
+    if (rc == SCIM_KV_OK && m->kind == MUTATION_CREATE && scim_kv_far(txn)) {
+        rc = anchor_check(&m->run, txn, m->tenant, m->type);
     }
     if (rc == SCIM_KV_OK) {
         rc = check_existing(m, txn);
@@ -790,20 +928,6 @@ static scim_kv_rc check_all(mutation *m, scim_kv_txn *txn)
 }
 
 /* Applying: writes */
-
-/* The key of a row for the resource at hand, in the transaction's memory. */
-static scim_slice row_key(scim_kv_txn *txn, const index_row *row, const scim_id *id)
-{
-    char *bytes;
-
-    if (row->def->kind == INDEX_UNIQUE) {
-        return row->key;
-    }
-    bytes = scim_kv_scratch(txn, row->key.len + sizeof(id->bytes));
-    memcpy(bytes, row->key.data, row->key.len);
-    memcpy(bytes + row->key.len, id->bytes, sizeof(id->bytes));
-    return (scim_slice){bytes, row->key.len + sizeof(id->bytes)};
-}
 
 static scim_kv_rc put_row(scim_kv_txn *txn, const index_row *row, const scim_id *id)
 {
@@ -850,7 +974,7 @@ static scim_kv_rc write_plan(mutation *m, scim_kv_txn *txn, const record_plan *p
         value = scim_kv_scratch(txn, record_size(&head));
         record_write(scim_key_slice(&key), &head, value);
         rc = scim_kv_put(txn, scim_key_slice(&key), (scim_slice){value, record_size(&head)},
-                         plan->kind == WRITE_CREATE);
+                         plan->kind == WRITE_CREATE && !scim_kv_far(txn));
     }
     if (rc == SCIM_KV_OK) {
         rc = write_rows(txn, plan, id);
@@ -860,9 +984,11 @@ static scim_kv_rc write_plan(mutation *m, scim_kv_txn *txn, const record_plan *p
         rc = scim_kv_add(txn, scim_key_slice(&key), plan->kind == WRITE_CREATE ? 1 : -1, NULL);
     }
     if (rc == SCIM_KV_OK && plan->kind == WRITE_CREATE) {
-        rc = anchor_add(txn, m->tenant, plan->type, id);
+        rc = scim_kv_far(txn) ? anchor_join(&m->run, txn, m->tenant, plan->type, id)
+                              : anchor_add(txn, m->tenant, plan->type, id);
     } else if (rc == SCIM_KV_OK && plan->kind == WRITE_REMOVE) {
-        rc = anchor_remove(txn, m->tenant, plan->type, id);
+        rc = scim_kv_far(txn) ? anchor_leave(&m->run, txn, m->tenant, plan->type)
+                              : anchor_remove(txn, m->tenant, plan->type, id);
     }
     return rc;
 }
@@ -893,6 +1019,24 @@ static scim_kv_rc last_id(scim_id *last, scim_kv_txn *txn, const scim_tenant *te
     return rc == SCIM_KV_NOTFOUND ? SCIM_KV_OK : rc;
 }
 
+/* Whoever reads the end of the table is in the way of all who write there: what several
+ * machines make at a time has no order that their clocks do not give it. */
+static bool mint_behind(scim_id *out, scim_store *store, const scim_id *last, apr_time_t now)
+{
+    bool minted;
+
+    pthread_mutex_lock(&store->hints_lock);
+    if (scim_id_compare(&store->minted, last) < 0) {
+        store->minted = *last;
+    }
+    minted = scim_id_mint(out, &store->minted, now);
+    if (minted) {
+        store->minted = *out;
+    }
+    pthread_mutex_unlock(&store->hints_lock);
+    return minted;
+}
+
 static scim_kv_rc mint(mutation *m, scim_kv_txn *txn)
 {
     scim_id last;
@@ -901,6 +1045,10 @@ static scim_kv_rc mint(mutation *m, scim_kv_txn *txn)
     if (m->promised) {
         m->made = *m->promised;
         return SCIM_KV_OK;
+    }
+    if (scim_kv_far(txn)) {
+        memset(&last, 0, sizeof(last));
+        return mint_behind(&m->made, m->store, &last, m->now) ? SCIM_KV_OK : SCIM_KV_IO;
     }
     rc = last_id(&last, txn, m->tenant, m->type);
     if (rc == SCIM_KV_OK && !scim_id_mint(&m->made, &last, m->now)) {
@@ -1082,7 +1230,11 @@ static const scim_error *mutate(mutation *m)
     apr_pool_create(&m->pool, m->result_pool);
     m->secrets = m->batch ? m->batch->secrets : secret_memo_make(m->result_pool);
     if (m->inside) {
-        return mutate_inside(m);
+        SCIM_ERR(mutate_inside(m));
+        if (m->fate == FATE_DEFER) {
+            atomic_store(&m->store->left, true);
+        }
+        return NULL;
     }
     for (tries = 0; tries < OPTIMISTIC_TRIES && rc == SCIM_KV_STALE; tries++) {
         apr_pool_clear(m->pool);
@@ -1092,10 +1244,16 @@ static const scim_error *mutate(mutation *m)
             break;
         }
         rc = anything_to_do(m) ? scim_kv_update(m->store->kv, apply, m) : SCIM_KV_OK;
+        if (m->kind == MUTATION_CREATE && m->far) {
+            anchor_tried(m->store, m->tenant, m->type, rc == SCIM_KV_OK);
+        }
     }
     if (rc == SCIM_KV_STALE) {
         apr_pool_clear(m->pool);
         rc = scim_kv_update_exclusive(m->store->kv, apply_exclusive, m);
+    }
+    if (rc == SCIM_KV_OK && m->fate == FATE_DEFER) {
+        atomic_store(&m->store->left, true);
     }
     if (rc == SCIM_KV_REFUSED && m->braked && !m->brake.on) {
         brake_trip(m->store, m->tenant, m->dismissed, m->now);
@@ -1255,6 +1413,17 @@ const scim_error *scim_resource_get(scim_record *out, scim_view *view,
     scim_key key;
     scim_kv_rc rc;
 
+    if (scim_kv_far(view->txn)) {
+        wishes w = {.txn = view->txn};
+
+        wish_tenant(&w, tenant);
+        wish_record(&w, tenant, def, id);
+        wish_groups(&w, tenant, id);
+        if (type->members) {
+            wish_members(&w, tenant, id);
+        }
+        wish_send(&w);
+    }
     SCIM_ERR(scim_tenant_check(view, tenant));
     record_key(&key, tenant, def, id);
     rc = record_read(&head, view->txn, &key);
@@ -1334,8 +1503,12 @@ const scim_error *scim_batch_promise(scim_id *out, scim_batch *batch, const scim
     if (scim_id_compare(&last, &batch->last) < 0) {
         last = batch->last;
     }
-    if (rc == SCIM_KV_OK && !scim_id_mint(out, &last, apr_time_now())) {
-        rc = SCIM_KV_IO;
+    if (rc == SCIM_KV_OK) {
+        bool minted = scim_kv_far(batch->view.txn)
+                          ? mint_behind(out, batch->view.store, &last, apr_time_now())
+                          : scim_id_mint(out, &last, apr_time_now());
+
+        rc = minted ? SCIM_KV_OK : SCIM_KV_IO;
     }
     if (rc == SCIM_KV_OK) {
         batch->last = *out;

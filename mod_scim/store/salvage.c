@@ -911,7 +911,7 @@ const scim_error *scim_salvage_end(scim_salvage *out, scim_store *store, int fd,
 {
     ending e = {.t = {out, watcher},
                 .store = store,
-                .loader = store_loader_make(store->kv, false, result_pool),
+                .loader = store_loader_make(store->kv, false, NULL, result_pool),
                 .indexes = apr_pcalloc(result_pool, (APR_UINT16_MAX + 1) * sizeof(bool)),
                 .types = apr_array_make(result_pool, 8, sizeof(apr_uint16_t)),
                 .now = now,

@@ -49,6 +49,14 @@ static void secret_key(scim_key *key, const scim_tenant *tenant, const scim_id *
     scim_key_id(key, id);
 }
 
+void secret_wish(wishes *w, const scim_tenant *tenant, const scim_id *id)
+{
+    scim_key key;
+
+    secret_key(&key, tenant, id);
+    wish_key(w, &key);
+}
+
 scim_kv_rc secret_read(const char **hash, scim_kv_txn *txn, const scim_tenant *tenant,
                        const scim_id *id, apr_pool_t *pool)
 {

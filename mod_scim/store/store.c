@@ -293,6 +293,24 @@ scim_kv_rc store_check_format(scim_kv_txn *txn)
     return rc;
 }
 
+bool store_is_format(scim_slice key)
+{
+    scim_key format;
+
+    store_system_key(&format, "format");
+    return key.len == format.len && !memcmp(key.data, format.bytes, key.len);
+}
+
+scim_kv_rc store_put_format(scim_kv_txn *txn)
+{
+    unsigned char format[4];
+    scim_key key;
+
+    store_put_u32(format, SCIM_STORE_FORMAT);
+    store_system_key(&key, "format");
+    return store_put_new(txn, &key, format, sizeof(format));
+}
+
 static bool is_empty(scim_kv_txn *txn)
 {
     scim_kv_cursor *cursor = scim_kv_cursor_open(txn);
@@ -305,6 +323,7 @@ typedef struct opening {
     scim_store *store;
     const char *url;
     apr_uint32_t format;
+    bool making; /* it is no store yet */
     const char *unicode;
     apr_pool_t *pool;
 } opening;
@@ -316,6 +335,13 @@ static scim_kv_rc check_identity(scim_kv_txn *txn, opening *o)
     scim_slice rest;
     scim_kv_rc rc = read_format(txn, &o->format);
 
+    if (rc == SCIM_KV_NOTFOUND) {
+        rc = store_making_format(txn, &o->format);
+        o->making = rc == SCIM_KV_OK;
+    }
+    if (rc == SCIM_KV_OK && o->making && !o->store->making) {
+        return SCIM_KV_REFUSED;
+    }
     if (rc != SCIM_KV_OK || o->format != SCIM_STORE_FORMAT) {
         return rc == SCIM_KV_OK ? SCIM_KV_REFUSED : rc;
     }
@@ -332,16 +358,14 @@ static scim_kv_rc check_identity(scim_kv_txn *txn, opening *o)
 static scim_kv_rc write_new(scim_kv_txn *txn)
 {
     const char *unicode = scim_text_unicode_version();
-    unsigned char format[4], random[16 + CURSOR_KEY_LEN];
+    unsigned char random[16 + CURSOR_KEY_LEN];
     scim_key key;
     scim_kv_rc rc;
 
     if (apr_generate_random_bytes(random, sizeof(random)) != APR_SUCCESS) {
         return SCIM_KV_IO;
     }
-    store_put_u32(format, SCIM_STORE_FORMAT);
-    store_system_key(&key, "format");
-    rc = store_put_new(txn, &key, format, sizeof(format));
+    rc = store_put_format(txn);
     if (rc == SCIM_KV_OK) {
         store_system_key(&key, "unicode");
         rc = store_put_new(txn, &key, unicode, strlen(unicode));
@@ -402,6 +426,13 @@ static const scim_error *unavailable(apr_pool_t *pool, const char *cause)
 
 static const char *explain_refusal(const opening *o)
 {
+    if (o->making && !o->store->making) {
+        return apr_psprintf(
+            o->pool,
+            "%s is being filled by scimctl migrate or restore, or was when that "
+            "was broken off: wait until it is done, or do the same again",
+            o->url);
+    }
     if (o->format < SCIM_STORE_FORMAT) {
         return apr_psprintf(o->pool,
                             "%s has store format %u, of a mod_scim before its first release: "
@@ -469,12 +500,14 @@ const scim_error *scim_store_open(scim_store **out, const char *url,
     store->registry = options->registry;
     store->scan_limit = options->scan_limit;
     store->any_unicode = options->any_unicode;
+    store->making = options->making;
     store->sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
     if (!store->sha256) {
         return unavailable(pool, "the OpenSSL of this system offers no SHA-256");
     }
     apr_pool_cleanup_register(pool, store->sha256, free_digest, apr_pool_cleanup_null);
     make_defs(store, pool);
+    pthread_mutex_init(&store->hints_lock, NULL);
     rc = scim_kv_open(&store->kv, url, &options->kv, &why, pool);
     if (rc != SCIM_KV_OK) {
         return unavailable(pool, why ? why : scim_kv_strerror(rc));

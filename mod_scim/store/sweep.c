@@ -16,6 +16,8 @@
 /* What is done to members takes a look at every group that they are in, and a
  * deletion writes to it: so many of these in one transaction, but for one member. */
 #define STEP_GROUPS (4 * SCIM_SWEEP_STEP)
+#define LOOK_INTERVAL apr_time_from_sec(1)
+
 #define PAUSE_MAX apr_time_from_sec(1)
 
 static void pending_prefix(scim_key *key)
@@ -389,6 +391,19 @@ static scim_kv_rc sweep(scim_kv_txn *txn, void *baton)
     return s->error ? SCIM_KV_REFUSED : SCIM_KV_OK;
 }
 
+/* Where looking is a journey, each process does so once in a while, and when it has left
+ * something itself. */
+static bool just_looked(scim_store *store)
+{
+    long long now = apr_time_now(), last = atomic_load(&store->looked);
+
+    if (!atomic_exchange(&store->left, false) && last <= now && now - last < LOOK_INTERVAL) {
+        return true;
+    }
+    atomic_store(&store->looked, now);
+    return false;
+}
+
 static scim_kv_rc anything_pending(scim_kv_txn *txn, void *baton)
 {
     sweeping *s = baton;
@@ -398,9 +413,17 @@ static scim_kv_rc anything_pending(scim_kv_txn *txn, void *baton)
     scim_kv_rc rc;
 
     pending_prefix(&from);
+    scim_kv_within(cursor, scim_key_slice(&from));
     rc = scim_kv_seek(cursor, scim_key_slice(&from), &key, NULL);
     s->more = rc == SCIM_KV_OK && scim_key_has_prefix(key, &from, NULL);
     return rc == SCIM_KV_NOTFOUND ? SCIM_KV_OK : rc;
+}
+
+static scim_kv_rc look_at_times(scim_kv_txn *txn, void *baton)
+{
+    sweeping *s = baton;
+
+    return scim_kv_far(txn) && just_looked(s->store) ? SCIM_KV_OK : anything_pending(txn, s);
 }
 
 static const scim_error *outcome(const sweeping *s, scim_kv_rc rc)
@@ -415,12 +438,13 @@ bool scim_sweep_take(scim_store *store)
 {
     sweeping s = {.store = store};
 
-    return scim_kv_view(store->kv, anything_pending, &s) == SCIM_KV_OK && s.more &&
+    return scim_kv_view(store->kv, look_at_times, &s) == SCIM_KV_OK && s.more &&
            !atomic_exchange(&store->sweeping, true);
 }
 
 void scim_sweep_leave(scim_store *store)
 {
+    atomic_store(&store->left, true);
     atomic_store(&store->sweeping, false);
 }
 
@@ -449,6 +473,9 @@ const scim_error *scim_sweep(bool *more, apr_array_header_t *consequences, scim_
         rc = scim_kv_update_exclusive(store->kv, sweep, &s);
     }
     *more = s.more;
+    if (s.more) {
+        atomic_store(&store->left, true);
+    }
     err = outcome(&s, rc);
     if (err) {
         /* It lives in scratch. What it stopped was undone. */

@@ -237,6 +237,14 @@ scim_kv_rc tenant_check(scim_kv_txn *txn, const scim_tenant *tenant)
                                                                           : SCIM_KV_NOTFOUND;
 }
 
+void wish_tenant(wishes *w, const scim_tenant *tenant)
+{
+    scim_key key;
+
+    tenant_key(&key, tenant->name);
+    wish_key(w, &key);
+}
+
 const scim_error *tenant_gone(apr_pool_t *pool)
 {
     return scim_error_make(pool, SCIM_E_NOT_FOUND, "This directory has been deleted");

@@ -23,7 +23,7 @@ my %below = (
 my $httpd_header = qr{^(?:httpd|http_\w+|ap_\w+|util_\w+|mod_\w+|unixd|scoreboard|mpm_\w+|heartbeat)\.h$};
 my %only_in = (
     'lmdb.h' => 'mod_scim/kv/lmdb.c',
-    'libpq-fe.h' => 'mod_scim/kv/pgsql.c',
+    'libpq-fe.h' => 'mod_scim/kv/pgsql.h',
 );
 
 # [name, quoted or not, line number] for each #include of a file.

@@ -140,6 +140,7 @@ is_deeply([sort @{ offered(qw(--json --store lmdb : /nowhere token create --)) }
 is_deeply(offered(qw(token create --for j)), ['jumpcloud'], 'values');
 is_deeply(offered(qw(token create --for = o)), ['okta'], 'behind =, too');
 is_deeply(offered('backup', "$root/LICEN"), ["$root/LICENSE"], 'files');
+is_deeply(offered(qw(migrate --trial lmdb : /nowhere lmdb :), "$root/mod_sc"), ["$root/mod_scim"], 'the directories of stores');
 is_deeply(offered(qw(--store lmdb:/nowhere tenant suspend), ''), [], 'nothing where no store can be read');
 
 done_testing();

@@ -38,6 +38,17 @@ my @load = grep { /\S/ } split /\n/, slurp("$root/conf/scim.load");
 is(scalar @load, 1, 'scim.load has one line');
 like($load[0], qr{^LoadModule scim_module /usr/lib/apache2/modules/mod_scim\.so$}, 'which loads the module');
 
+my @engine = grep { /\S/ } split /\n/, slurp("$root/conf/scim_pgsql.load");
+is_deeply(\@engine, ['# Depends: scim', 'LoadModule scim_pgsql_module /usr/lib/apache2/modules/mod_scim_pgsql.so'],
+    'scim_pgsql.load loads the module of the engine, after the other');
+my %parts = map { /^Package: (\S+)\n(.*?)(?:\n\n|\z)/s ? ($1 => $2) : () } split /(?<=\n)(?=Package:)/, slurp("$debian/control");
+like($parts{'libapache2-mod-scim-pgsql'}, qr/^Depends:.*libapache2-mod-scim \(= \$\{binary:Version\}\)/m, 'its package is for the one of the same version');
+for my $package (sort grep { !/-dev$/ } keys %parts) {
+    my ($name) = $package =~ /^libapache2-mod-(.+)/;
+    like(slurp("$debian/$package.apache2"), qr{^mod conf/\Q@{[ $name =~ tr/-/_/r ]}\E\.load$}m, "$package enables its module");
+    like(slurp("$debian/$package.install"), qr{^usr/lib/apache2/modules/mod_\Q@{[ $name =~ tr/-/_/r ]}\E\.so$}m, 'and has it');
+}
+
 my @listed = map { [$_, map { (split)[-1] } grep { /\S/ } split /\n/, slurp($_)] } glob "$debian/*.{apache2,docs,examples}";
 cmp_ok(scalar @listed, '>', 3, 'files are listed for the packages');
 no_problems('and are there',

@@ -20,6 +20,8 @@ use Scim::Httpd;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
+lmdb_only('a file that a restore and compact replace');
+
 my $build = abs_path($ENV{SCIM_BUILD} || "$FindBin::Bin/../../build");
 my $temp = File::Temp->newdir('scim-backup-XXXXXX', TMPDIR => 1);
 my $dir = abs_path($temp->dirname);
@@ -155,7 +157,7 @@ subtest 'a backup that is broken off' => sub {
         my $pid = fork // die "fork: $!\n";
         if (!$pid) {
             open STDOUT, '>', '/dev/null';
-            exec { "$build/scimctl" } 'scimctl', '--store', 'lmdb:' . $s->store, 'backup', "$place/broken";
+            exec { "$build/scimctl" } 'scimctl', '--store', $s->store_url, 'backup', "$place/broken";
         }
         sleep $n * 0.001;
         kill 'TERM', $pid;

@@ -33,11 +33,16 @@ my @server = (
     ['SCIMStore sqlite:/x', 'sqlite:/x', 'write lmdb:/path/of/a/directory'],
     ['SCIMStore lmdb:', 'lmdb:', 'write lmdb:/path/of/a/directory'],
     ['SCIMStore lmdb:/', 'lmdb:/', 'write lmdb:/path/of/a/directory'],
+    ['SCIMStore pgsql:', 'pgsql:', 'or pgsql: and how PostgreSQL is reached'],
+    ['SCIMStore "pgsql:dbname=scim password=x"', 'SCIMStore', 'name a file with it by passfile='],
     ['SCIMStore', 'SCIMStore', 'takes one argument, where users and groups are kept: lmdb:/path/of/a/directory'],
     ['SCIMStore /a /b', 'SCIMStore', 'takes one argument'],
     ['SCIMStoreSize large', 'large', 'a number, with k, m, g or t behind it'],
     ['SCIMStoreSize 1000', '1000', 'at least 1048576 bytes'],
     ['SCIMStoreSize 64gb', '64gb', 'a number, with k, m, g or t behind it'],
+    ['SCIMStoreConnections many', 'many', 'a whole number of at least 1 and at most 1000'],
+    ['SCIMStoreConnections 0', '0', 'a whole number of at least 1 and at most 1000'],
+    ['SCIMStoreConnections 1001', '1001', 'a whole number of at least 1 and at most 1000'],
     ['SCIMWriteTimeout soon', 'soon', 'a number, with ms, s, min or h behind it'],
     ['SCIMWriteTimeout 0', '0', 'a number, with ms, s, min or h behind it'],
     ['SCIMScanLimit -1', '-1', 'a whole number of at least 0'],
@@ -225,6 +230,7 @@ sub touches_nothing
 }
 
 subtest 'it touches no file' => sub {
+    lmdb_only('its files');
     plan(skip_all => 'a sanitizer needs a start of its own') if $ENV{SCIM_SAN};
     my $examples = "$FindBin::Bin/../../conf/examples";
     my $s = Scim::Httpd->new(
@@ -332,7 +338,9 @@ sub lines_are_right
 }
 
 subtest 'what is doubtful is told in words, and what is not is not' => sub {
-    for my $case (@doubtful) {
+    # Nobody is asked over the network which tenants there are.
+    my @cases = grep { $acme->store_files || !grep { /has no tenant|scimctl tenant create|SCIM1315/ } @$_ } @doubtful;
+    for my $case (@cases) {
         my ($name, $conf, @says) = @$case;
         my @lines = warnings_of($name, $acme, %$conf);
         is(scalar @lines, @says ? 1 : 0, "$name: so many warnings") or diag(join "\n", @lines);
@@ -341,11 +349,12 @@ subtest 'what is doubtful is told in words, and what is not is not' => sub {
         }
         lines_are_right($name, "@lines");
     }
-    my @lines = warnings_of('of another store', $acme, conf => 'SCIMStore lmdb:' . $other_store->store, location => 'SCIMTenant beta');
+    my @lines = warnings_of('of another store', $acme, conf => 'SCIMStore "' . $other_store->store_url . '"', location => 'SCIMTenant beta');
     is_deeply(\@lines, [], 'each server has tenants of its own');
 };
 
 subtest 'a store that cannot be used' => sub {
+    lmdb_only('what a file system shows of it');
     my $told = sub {
         my ($name, $url, @says) = @_;
         my @lines = warnings_of($name, $acme, conf => "SCIMStore $url", location => '');

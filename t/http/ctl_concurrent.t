@@ -31,8 +31,9 @@ sub owners
 }
 
 my $before = owners();
-is(keys %$before, 3, 'a store is a directory and two files');
 SKIP: {
+    lmdb_only('whose files are whose', 2);
+    is(keys %$before, 3, 'a store is a directory and two files');
     skip 'only root runs scimctl for another user', 1 if $> != 0;
     is(scalar(grep { /^\d+ 0 / } values %$before), 0, 'which are not those of root');
 }
@@ -151,16 +152,19 @@ is($s->get('/Users?count=0')->json->{totalResults}, 1, 'C-114 what was there is 
 # --- and without the server --------------------------------------------------
 
 $s->stop;
-for my $command (['verify'], ['compact'], ['stat'], [qw(tenant create after)], ['sweep']) {
+for my $command (['verify'], ($s->store_files ? ['compact'] : ()), ['stat'], [qw(tenant create after)], ['sweep']) {
     my ($code, $out, $err) = $s->scimctl(@$command);
     is($code, 0, "@$command, once the server has ended") or diag($out, $err);
     is_deeply(owners(), $before, 'leaves the owners as they were');
 }
-unlink $s->store . '/lock.mdb' or die "lock.mdb: $!\n";
-is(($s->scimctl('stat'))[0], 0, 'without lock.mdb, which may be lost');
-is_deeply(owners(), $before, 'the new one is as the old one was');
+SKIP: {
+    lmdb_only('lock.mdb', 2);
+    unlink $s->store . '/lock.mdb' or die "lock.mdb: $!\n";
+    is(($s->scimctl('stat'))[0], 0, 'without lock.mdb, which may be lost');
+    is_deeply(owners(), $before, 'the new one is as the old one was');
+}
 my ($copy) = glob "$backups/1-*";
-my ($code, $out, $err) = $s->scimctl('--store', 'lmdb:' . $s->dir . '/restored', 'restore', $copy, $> == 0 ? ('--owner', scalar getpwuid((stat $s->store)[4])) : ());
+my ($code, $out, $err) = $s->scimctl('--store', 'lmdb:' . $s->dir . '/restored', 'restore', $copy, $> == 0 ? ('--owner', 'nobody') : ());
 is($code, 0, 'a backup that was made meanwhile is restored') or diag($out, $err);
 ($code, $out, $err) = $s->scimctl('--store', 'lmdb:' . $s->dir . '/restored', 'verify');
 is($code, 0, 'and whole') or diag($out, $err);

@@ -165,7 +165,7 @@ sub on_terminal
     my ($in, $out) = (File::Temp->new, File::Temp->new);
     print $in "$typed\n";
     close $in;
-    system qq(script -qec "$build/scimctl --store lmdb:) . $s->store . qq( @args" /dev/null < ) . $in->filename . ' > ' . $out->filename;
+    system qq(script -qec "$build/scimctl --store ') . $s->store_url . qq(' @args" /dev/null < ) . $in->filename . ' > ' . $out->filename;
     return ($? >> 8, slurp($out->filename));
 }
 
@@ -229,7 +229,7 @@ subtest 'under load, and broken off' => sub {
             if (!$pid) {
                 open STDOUT, '>', '/dev/null';
                 open STDERR, '>', $err->filename;
-                exec "$build/scimctl", '--store', 'lmdb:' . $s->store, '--audit-log', $log->filename, qw(tenant delete --force big);
+                exec "$build/scimctl", '--store', $s->store_url, '--audit-log', $log->filename, qw(tenant delete --force big);
             }
             my $ended = 0;
             if ($kills) {

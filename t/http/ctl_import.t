@@ -305,7 +305,7 @@ sub piped
     if (!$pid) {
         open STDERR, '>&', $said;
         open STDOUT, '>', '/dev/null' if $mode eq '|-';
-        exec "$build/scimctl", "--store", "lmdb:" . $s->store, @args or POSIX::_exit(127);
+        exec "$build/scimctl", "--store", $s->store_url, @args or POSIX::_exit(127);
     }
     return ($pipe, $said);
 }

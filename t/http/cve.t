@@ -329,7 +329,7 @@ subtest 'langfuse-16027 a password makes no login where none is asked for, and i
     }
     like($s->get('/Users?sortBy=password')->status, qr/^40[03]$/, 'nor does an order');
     is($answers[3]->header('etag'), $s->patch($path, ops(['replace', 'password', "other $word"]))->header('etag'), 'nor the version');
-    my @files = map { slurp($_) } glob($s->store . '/*'), map { $s->dir . "/$_" } qw(error_log access_log);
+    my @files = $s->store_bytes, map { slurp($_) } map { $s->dir . "/$_" } qw(error_log access_log);
     is(scalar(grep { /\Q$word\E/ } @files), 0, 'it is in no file');
 };
 

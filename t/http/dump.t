@@ -90,7 +90,7 @@ subtest 'defaults' => sub {
     my $dump = dump_of();
     my $main = part_of($dump, 'main server 127.0.0.1, without TLS');
     has_lines('of a server', $main, 'SCIMStoreSize 64g', 'SCIMWriteTimeout 10s', 'SCIMScanLimit 1000000', 'SCIMReadOnly Off', 'policy of all tenants');
-    like($main, qr{^ +SCIMStore lmdb:/\S+/store$}m, 'the store');
+    like($main, qr{^ +SCIMStore (?:lmdb:/\S+/store|"pgsql:host=\S+ .*")$}m, 'the store');
     has_lines('of a policy', part_of($main, 'policy of all tenants'), 'SCIMCustomGroups accept', 'SCIMOnGroupDelete keep', 'SCIMDeleteLimit Off',
         'SCIMPasswordSync Off', 'SCIMUniqueGroupNames On', 'SCIMDanglingReferences refuse');
     my $endpoint = part_of($main, 'endpoint <Location "/scim/v2">');

@@ -70,10 +70,10 @@ subtest 'headers of the configuration are on every answer' => sub {
 };
 
 subtest 'C-008 a store that is gone at a restart is 503 until it is back' => sub {
-    my $store = $s->store;
+    my ($store, $url) = ($s->store, $s->store_url);
     $s->spoil_store;
     ok($s->graceful, 'the server goes on');
-    $s->expect_log(qr/SCIM1302: SCIMStore lmdb:\Q$store\E: .*the server goes on/, qr/SCIM1303: SCIMStore lmdb:\Q$store\E: .*answered 503/);
+    $s->expect_log(qr/SCIM1302: SCIMStore \Q$url\E: .*the server goes on/, qr/SCIM1303: SCIMStore \Q$url\E: .*answered 503/);
     for my $request (['GET', '/Users'], ['GET', $path], ['POST', '/Users', user('x')], ['POST', '/Users', '{'], ['DELETE', $path],
         ['GET', '/Schemas'])
     {

@@ -12,6 +12,7 @@ use Scim::Httpd;
 use Test::More;
 
 my @worker = $> == 0 ? (getpwnam 'www-data')[2, 3] : ($>, $) + 0);
+lmdb_only('its files');
 plan skip_all => 'as root, httpd needs the user www-data here' if !defined $worker[0];
 
 # "0600 UID GID" of what is there.

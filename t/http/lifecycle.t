@@ -112,9 +112,13 @@ sub stop_at_rest
 {
     my ($server, $mpm) = @_;
     my @children = $server->children;
-    isnt(scalar(readers($server, @children)), 0, "$mpm: children have the store open");
+    SKIP: {
+        lmdb_only('what its readers leave in its file', 2);
+        isnt(scalar(readers($server, @children)), 0, "$mpm: children have the store open");
+        $server->stop;
+        is_deeply([readers($server, @children)], [], "$mpm: stopped, they have closed it");
+    }
     $server->stop;
-    is_deeply([readers($server, @children)], [], "$mpm: stopped, they have closed it");
     $server->start;
     is_deeply([names_of_all($server)], ['bjensen'], "$mpm: started again, they serve the same");
 }
@@ -210,8 +214,8 @@ EOT
     $server->start;
     my @said = $warnings->();
     is(scalar(@said), 1, 'a policy that has no tenant is told of once') or diag join "\n", @said;
-    like($said[0], qr/SCIM1308: <SCIMTenantPolicy acme>: lmdb:\S+ has no tenant .* restart after "scimctl tenant create acme"/, 'with the remedy');
-    ok(scalar(grep { /SCIM1300: SCIMStore lmdb:\S+: ready/ } $server->error_log), 'the log says that the store is ready');
+    like($said[0], qr/SCIM1308: <SCIMTenantPolicy acme>: \S+:.* has no tenant .* restart after "scimctl tenant create acme"/, 'with the remedy');
+    ok(scalar(grep { /SCIM1300: SCIMStore .*: ready/ } $server->error_log), 'the log says that the store is ready');
     is($server->post('/Groups', group('same'))->status, 201, 'C-058 the policy of a tenant');
     is($server->post('/Groups', group('same'))->status, 201, 'C-058 that is there holds');
     $server->scimctl('tenant', 'create', 'acme');
@@ -223,6 +227,9 @@ EOT
 
 graceful_stop();
 under_mpm($_) for qw(event worker prefork);
-ownership();
+SKIP: {
+    lmdb_only('whose files are whose', 6);
+    ownership();
+}
 policies();
 done_testing();

@@ -6,7 +6,6 @@ use strict;
 use warnings;
 use FindBin;
 use lib "$FindBin::Bin/../lib";
-use File::Glob qw(bsd_glob);
 use JSON::PP ();
 use Scim::Body;
 use Scim::Httpd;
@@ -400,7 +399,8 @@ subtest 'no store' => sub {
 subtest 'no secret stays anywhere' => sub {
     cmp_ok(scalar @shown, '>', 4, 'some tokens were shown');
     $s->stop;
-    my %text = map { $_ => slurp($_) } bsd_glob($s->store . '/*'), map({ $s->dir . "/$_" } qw(error_log access_log audit_log stderr));
+    my %text = map { $_ => slurp($_) } map { $s->dir . "/$_" } qw(error_log access_log audit_log stderr);
+    $text{store} = $s->store_bytes;
     # What a client sends, httpd itself logs at this level.
     s/^.*\[http:trace4\].* Authorization: .*\n//mg for values %text;
     for my $file (sort keys %text) {

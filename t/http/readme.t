@@ -21,6 +21,8 @@ use Scim::Httpd;
 use Scim::Tls;
 use Test::More;
 
+lmdb_only('the commands of README, which make one');
+
 my $root = abs_path("$FindBin::Bin/../..");
 my $build = abs_path($ENV{SCIM_BUILD} || "$root/build");
 my $as_root = $> == 0;
@@ -30,7 +32,8 @@ my $as_root = $> == 0;
 # What is done with a block:
 #   run      its lines are commands, run by bash one after the other
 #   steps    a list of numbered steps, each a command with words about it
-#   conf     configuration: httpd -t takes it.  "in" is what stands around it
+#   conf     configuration: httpd -t takes it.  "in" is what stands around it, "before"
+#            what is needed before it
 #   file     what a file of that name has, for the commands that come after it
 #   host     the virtual host, which the server is started with
 #   table    words in columns: nothing of it is typed
@@ -97,6 +100,13 @@ my @blocks = (
     ['The status page' => qr/^scrape_configs/, not_run => 'for Prometheus; the metrics are t/http/status.t'],
     ['The status page' => qr/^scim_store_up/, metrics => 1],
     ['The status page' => qr/^backend scim/, not_run => 'for a load balancer; ?ready is t/http/status.t'],
+    ['Several machines: the store on PostgreSQL' => qr/^\s*LMDB /, table => 1],
+    ['Several machines: the store on PostgreSQL' => qr/^LoadModule/, not_run => 'loads what is installed; t/http/engine.t loads it'],
+    ['Several machines: the store on PostgreSQL' => qr/^CREATE ROLE/, not_run => 'for the superuser of a database: t/http/pgsql.t'],
+    ['Several machines: the store on PostgreSQL' => qr/^\*:\*:scim/, not_run => 'a file for libpq: t/http/pgsql.t'],
+    ['Several machines: the store on PostgreSQL' => qr/^SCIMStore/, conf => 1, before => "LoadModule scim_pgsql_module $build/mod_scim_pgsql.so\n"],
+    ['Several machines: the store on PostgreSQL' => qr/^export SCIM_STORE/, not_run => 'asks a database: t/http/pgsql.t'],
+    ['Several machines: the store on PostgreSQL' => qr/^(?:synchronous_commit|the configuration) /, table => 1],
     ['Directives' => qr/^the store/, table => 1],
     ['Directives' => qr/^Description:/, directives => 1],
     ['The access log' => qr/^scim-tenant/, table => 1],
@@ -108,6 +118,7 @@ my @blocks = (
     ['Beyond the RFCs' => qr//, table => 1],
     ['scimctl' => qr/^scimctl \[/, usage => 1],
     ['scimctl' => qr/^exit code/, table => 1],
+    ['Operations' => qr/^scimctl migrate|createdb/m, not_run => 'asks a database: t/http/ctl_migrate.t'],
     ['Operations' => qr/^scimctl stat/, run => 1, out => qr/^Used: .*^Pending: .*^Brakes on: /ms],
     ['Operations' => qr/^scimctl doctor/, not_run => 'asks the endpoint by its public name: t/http/ctl_doctor.t'],
     ['Operations' => qr/^install -d/, run => 1, without => qr/\bage\b/, because => 'age is a program of one\'s own choice'],
@@ -334,6 +345,7 @@ sub configtest
     my ($name, $text, %how) = @_;
     my @modules = (@{ $how{modules} || [] }, $how{tls} ? qw(ssl socache_shmcb) : ());
     my $conf = "Define APACHE_LOG_DIR logs\n";
+    $conf .= $how{before} // '';
     $conf .= $how{tls} ? $tls->host($text) : $how{in} ? "$how{in}\n$text\n" . ($how{in} =~ s/<(\w+).*/<\/$1>/r) . "\n" : $text;
     my ($code, $out) = Scim::Httpd->configtest(conf => $conf, locations => '', modules => \@modules, files => { '../logs/none' => '' });
     is($code, 0, $name) or diag("$conf\n$out");

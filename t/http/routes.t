@@ -40,7 +40,7 @@ my @routes = routes();
 sub early_token
 {
     my $program = ($ENV{SCIM_BUILD} || "$FindBin::Bin/../../build") . '/t/unit/test_token.t';
-    my $token = qx{$program --early lmdb:@{[ $s->store ]} default};
+    my $token = qx{$program --early '@{[ $s->store_url ]}' default};
     die "$program --early made no token: make check builds it\n" if $token !~ s/^(mscim_\w{49})\n\z/$1/;
     return $token;
 }

@@ -14,7 +14,7 @@ use FindBin;
 use lib "$FindBin::Bin/../lib";
 use IO::Socket::INET;
 use JSON::PP ();
-use List::Util qw(max min);
+use List::Util qw(max min sum0);
 use Scim::Body;
 use Scim::Httpd;
 use Scim::Site;
@@ -265,6 +265,7 @@ sub write_all
 # Pages that nobody can use again because somebody may still read them make the
 # file grow.
 subtest 'a client that reads slowly' => sub {
+    lmdb_only('a file that grows with what is still read');
     my $times = $ENV{SCIM_SAN} ? 200 : 2000;
     my $file = $s->store . '/data.mdb';
     write_all($times);
@@ -365,7 +366,7 @@ for my $policy (qw(keep deactivate delete)) {
 }
 
 is($s->get('/Users?count=0')->json->{totalResults}, $users - $members + 1, 'the others are there');
-note sprintf 'memory of a child: %.1f MB; the file: %d MB', memory(), (-s $s->store . '/data.mdb') >> 20;
+note sprintf 'memory of a child: %.1f MB; the files: %d MB', memory(), sum0(map { -s } $s->store_files) >> 20;
 $s->stop;
 my ($code, $out, $err) = $s->scimctl('verify');
 is($code, 0, 'the store is whole, and nothing in it leads nowhere') or diag substr("$out$err", 0, 2000);

@@ -22,6 +22,8 @@ use Scim::Watch;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
+lmdb_only('its file and its readers');
+
 my $seconds = $ENV{SOAK} || rounds(10, 3600);
 my $load = $ENV{SOAK_LOAD} || 50;
 my $mpm = $ENV{SOAK_MPM} || 'event';

@@ -247,6 +247,7 @@ subtest 'one process is stopped amid requests' => sub {
 
 # What a restart finds in its place: nothing, as where a file system is not mounted.
 subtest 'the store is gone at a restart' => sub {
+    lmdb_only('a directory that is made anew');
     for my $how (rounds(['graceful'], [qw(graceful restart)])->@*) {
         my $s = Scim::Httpd->new(threads => 8);
         my $store = $s->store;

@@ -11,6 +11,8 @@ use Scim::Body;
 use Scim::Httpd;
 use Test::More;
 
+lmdb_only('its file, its disk and its size');
+
 sub read_file
 {
     my ($path) = @_;

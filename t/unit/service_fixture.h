@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the tests of the service share: a store in memory for each test, calls
- * in, replies out.
+ * What the tests of the service share: a store for each test, in memory, or where
+ * there is a server of it in PostgreSQL; calls in, replies out.
  *
  * Every reply that any test gets is checked for what must hold of all of them:
  * see check_reply().
@@ -22,6 +22,7 @@
 #include <apr_lib.h>
 #include <apr_strings.h>
 
+#include "pgsql_fixture.h"
 #include "scim/json.h"
 #include "scim/service.h"
 
@@ -60,21 +61,33 @@ static inline void set_defaults(void)
         (scim_identity){.connection = "entra", .scopes = SCIM_SCOPE_READ | SCIM_SCOPE_WRITE};
 }
 
-static inline int begin(void **state)
+static inline int begin_at(const char *(*place)(apr_pool_t *))
 {
     scim_store_options options = {.kv = {.create = true}, .registry = registry};
 
     apr_pool_create(&pool, NULL);
-    assert_null(scim_store_open(&store, "memory:", &options, pool));
+    assert_null(scim_store_open(&store, place ? place(pool) : "memory:", &options, pool));
     now = apr_time_from_sec(1800000000);
     set_defaults();
     open_tenant(&identity.tenant, "acme");
     return 0;
 }
 
+static inline int begin(void **state)
+{
+    return begin_at(pgsql_server() ? pgsql_make : NULL);
+}
+
+/* For what is done to the engine in memory alone. */
+static inline int begin_in_memory(void **state)
+{
+    return begin_at(NULL);
+}
+
 static inline int end(void **state)
 {
     apr_pool_destroy(pool);
+    pgsql_drop();
     return 0;
 }
 
@@ -410,6 +423,7 @@ static inline void make_registry(bool devices)
 
     apr_initialize();
     atexit(apr_terminate);
+    pgsql_begin();
     apr_pool_create(&pool, NULL);
     documents[0].bytes = quoted(device_schema);
     documents[1].bytes = quoted(device_type);

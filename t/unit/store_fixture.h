@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the tests of the store share: a new store for each test, on either
- * engine, and short words for what is done to it.
+ * What the tests of the store share: a new store for each test, on each engine
+ * that it is for, and short words for what is done to it.
  *
  * In memory every function that is given to an update is run once for nothing
  * before it is run in earnest, as group commit may do.  JSON is written with '
@@ -16,6 +16,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -24,6 +25,7 @@
 #include <apr_general.h>
 #include <apr_strings.h>
 
+#include "pgsql_fixture.h"
 #include "scim/etag.h"
 #include "scim/interop.h"
 #include "scim/json.h"
@@ -118,6 +120,7 @@ static inline void make_registry(void)
 
     apr_initialize();
     atexit(apr_terminate);
+    pgsql_begin();
     apr_pool_create(&root_pool, NULL);
     for (i = 0; i < 3; i++) {
         documents[i].name = apr_psprintf(root_pool, "document %d", i);
@@ -166,6 +169,39 @@ static inline apr_time_t tick(void)
     return fix.now += apr_time_from_sec(1);
 }
 
+static inline bool on(const char *engine)
+{
+    return !strcmp(fix.engine, engine);
+}
+
+/* A place for a store of the fixture's engine; where that has files, the directory. */
+static inline const char *new_url(const char *directory)
+{
+    return on("pgsql")  ? pgsql_make(fix.pool)
+           : on("lmdb") ? apr_pstrcat(fix.pool, "lmdb:", directory, NULL)
+                        : "memory:";
+}
+
+/* Another one, and its end. */
+static inline const char *other_place(const char *name)
+{
+    const char *directory = apr_pstrcat(fix.pool, fix.directory, "/", name, NULL);
+
+    if (on("lmdb") && mkdir(directory, 0700)) {
+        abort();
+    }
+    return new_url(directory);
+}
+
+static inline void remove_place(const char *name)
+{
+    const char *directory = apr_pstrcat(fix.pool, fix.directory, "/", name, NULL);
+
+    unlink(apr_pstrcat(fix.pool, directory, "/data.mdb", NULL));
+    unlink(apr_pstrcat(fix.pool, directory, "/lock.mdb", NULL));
+    rmdir(directory);
+}
+
 static inline int begin(void **state)
 {
     memset(&fix, 0, sizeof(fix));
@@ -176,8 +212,7 @@ static inline int begin(void **state)
     if (!mkdtemp(fix.directory)) {
         return -1;
     }
-    fix.url = strcmp(fix.engine, "lmdb") ? "memory:"
-                                         : apr_pstrcat(fix.pool, "lmdb:", fix.directory, NULL);
+    fix.url = new_url(fix.directory);
     fix.options.kv.create = true;
     fix.options.kv.size = 256 * 1024 * 1024;
     fix.options.registry = registry;
@@ -202,6 +237,7 @@ static inline int end(void **state)
     }
     rmdir(directory);
     free(directory);
+    pgsql_drop();
     return 0;
 }
 
@@ -209,7 +245,14 @@ static inline int end(void **state)
 typedef struct store_test {
     const char *name;
     CMUnitTestFunction fn;
-    enum { BOTH, MEMORY, LMDB } on;
+    enum {
+        MEMORY = 1,
+        LMDB = 2,
+        PGSQL = 4,
+        KEPT = LMDB | PGSQL,   /* what is there after a close */
+        LOCAL = MEMORY | LMDB, /* what has a size */
+        EACH = MEMORY | KEPT
+    } on;
 } store_test;
 
 #define COUNT(table) (sizeof(table) / sizeof((table)[0]))
@@ -221,19 +264,22 @@ static inline struct CMUnitTest on_engine(const store_test *test, const char *en
     return (struct CMUnitTest){name, test->fn, begin, end, (void *)engine};
 }
 
-/* Fills tests, which has two for each of table; those not wanted stay empty,
- * and cmocka passes over them. */
+#define ENGINES 3
+
+/* Fills tests, which has one of each engine for each of table; those not wanted stay
+ * empty, and cmocka passes over them. */
 static inline void on_engines(struct CMUnitTest *tests, const store_test *table, size_t count)
 {
+    static const char *const engines[] = {"memory", "lmdb", "pgsql"};
     size_t i;
 
-    memset(tests, 0, sizeof(*tests) * 2 * count);
-    for (i = 0; i < count; i++) {
-        if (table[i].on != LMDB) {
-            tests[2 * i] = on_engine(&table[i], "memory");
-        }
-        if (table[i].on != MEMORY) {
-            tests[2 * i + 1] = on_engine(&table[i], "lmdb");
+    memset(tests, 0, sizeof(*tests) * ENGINES * count);
+    for (i = 0; i < ENGINES * count; i++) {
+        const store_test *test = &table[i / ENGINES];
+        unsigned int engine = 1U << i % ENGINES;
+
+        if ((unsigned int)test->on & engine && (engine != PGSQL || pgsql_server())) {
+            tests[i] = on_engine(test, engines[i % ENGINES]);
         }
     }
 }

@@ -677,6 +677,13 @@ static inline bool is_zero_counter(const row *r)
            !big_endian(r->value.data, 8) && ((const char *)r->key.data)[5] == 'T';
 }
 
+/* A run that is empty, which stays where others may be about to add to it. */
+static inline bool is_empty_run(const row *r)
+{
+    return *(const char *)r->key.data == 'a' && r->value.len == 8 &&
+           !big_endian(r->value.data, 8) && scim_store_kv(fix.store)->engine->expect;
+}
+
 /* Of an index that a test added to those of the store. */
 static inline bool is_added(const row *r)
 {
@@ -696,7 +703,7 @@ static inline void model_compare(model *m)
         const row *e = apr_hash_get(m->expected, r->key.data, (apr_ssize_t)r->key.len);
 
         if (strchr("ifoca", *(const char *)r->key.data) && !e && !is_zero_counter(r) &&
-            !is_added(r)) {
+            !is_empty_run(r) && !is_added(r)) {
             fail_msg("%s should not be there", shown(r->key, m->pool));
         }
         if (e && !same_slice(e->value, r->value)) {

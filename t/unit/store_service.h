@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Requests to the service over the store of store_fixture.h, on either engine.
+ * Requests to the service over the store of store_fixture.h, on any engine.
  */
 #ifndef STORE_SERVICE_H
 #define STORE_SERVICE_H

@@ -1080,14 +1080,16 @@ int main(void)
          NULL},
         {"C-244 500 operations are one commit", test_one_commit, begin, end, NULL},
         {"C-244 a job of which all fails writes nothing", test_all_fail, begin, end, NULL},
-        {"C-244 a fault of the store ends the job", test_store_fault, begin, end, NULL},
+        {"C-244 a fault of the store ends the job", test_store_fault, begin_in_memory, end,
+         NULL},
         {"C-244 a full store takes nothing of a job", test_full_store, begin, end, NULL},
         {"C-247 who may not write runs no job", test_not_allowed, begin, end, NULL},
         {"each operation that changes anything is an event", test_events, begin, end, NULL},
         {"events of what a deleted group takes along", test_events_of_deleted_groups, begin,
          end, NULL},
         {"events of the run that was committed", test_events_of_runs, begin, end, NULL},
-        {"a job that changes nothing has no events", test_no_events, begin, end, NULL},
+        {"a job that changes nothing has no events", test_no_events, begin_in_memory, end,
+         NULL},
     };
 
     make_registry(true);

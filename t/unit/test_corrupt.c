@@ -896,7 +896,7 @@ int main(void)
          LMDB},
         {"and so is one of 50 MB (LONG)", test_large, LMDB},
     };
-    struct CMUnitTest tests[2 * COUNT(table)];
+    struct CMUnitTest tests[ENGINES * COUNT(table)];
     size_t i;
 
     make_registry();

@@ -335,7 +335,7 @@ int main(void)
     static const store_test table[] = {
         {"whatever a power failure leaves holds what was acknowledged", test_images, LMDB},
     };
-    struct CMUnitTest tests[2 * COUNT(table)];
+    struct CMUnitTest tests[ENGINES * COUNT(table)];
 
     stores_in_memory();
     make_registry();

@@ -252,7 +252,7 @@ int main(void)
         {"a full disk", test_full_disk, LMDB},
         {"what was acknowledged", test_acknowledged, LMDB},
     };
-    struct CMUnitTest each[2 * COUNT(tests)];
+    struct CMUnitTest each[ENGINES * COUNT(tests)];
 
     make_registry();
     on_engines(each, tests, COUNT(tests));

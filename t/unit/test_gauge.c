@@ -141,14 +141,14 @@ static void test_tokens(void **state)
 int main(void)
 {
     static const store_test table[] = {
-        {"resources and inactive ones are counted by tenant and type", test_counts, BOTH},
-        {"no more are looked at than asked", test_bound, BOTH},
+        {"resources and inactive ones are counted by tenant and type", test_counts, EACH},
+        {"no more are looked at than asked", test_bound, EACH},
         {"what is damaged is not counted", test_damage, MEMORY},
-        {"trying to write leaves all as it is", test_try, BOTH},
+        {"trying to write leaves all as it is", test_try, EACH},
         {"trying to write says that it fails", test_try_fails, MEMORY},
-        {"the tokens of all tenants", test_tokens, BOTH},
+        {"the tokens of all tenants", test_tokens, EACH},
     };
-    struct CMUnitTest tests[2 * COUNT(table)];
+    struct CMUnitTest tests[ENGINES * COUNT(table)];
 
     make_registry();
     on_engines(tests, table, COUNT(table));

@@ -3,7 +3,8 @@
  * The key-value engines.  The first part is one suite that every engine must
  * pass; then what only LMDB can show: several processes, files, and a system
  * that refuses.  The system is made to refuse by functions of the C library
- * that this program puts in front of the real ones.
+ * that this program puts in front of the real ones.  What only PostgreSQL can show
+ * is in test_pgsql.c.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -31,7 +32,7 @@
 #include <apr_strings.h>
 #include <cmocka.h>
 
-#include "scim/kv.h"
+#include "pgsql_fixture.h"
 
 #define OK SCIM_KV_OK
 #define NOTFOUND SCIM_KV_NOTFOUND
@@ -153,9 +154,10 @@ static int setup(void **state)
     if (!mkdtemp(fix->directory)) {
         return -1;
     }
-    fix->url = strcmp(fix->engine, "lmdb")
-                   ? "memory:"
-                   : apr_pstrcat(fix->pool, "lmdb:", fix->directory, NULL);
+    fix->url = !strcmp(fix->engine, "pgsql") ? pgsql_make(fix->pool)
+               : !strcmp(fix->engine, "lmdb")
+                   ? apr_pstrcat(fix->pool, "lmdb:", fix->directory, NULL)
+                   : "memory:";
     fix->options.create = true;
     fix->options.size = 64 * 1024 * 1024;
     *state = current = fix;
@@ -179,6 +181,7 @@ static int teardown(void **state)
     rmdir(in_directory("copy"));
     rmdir(current->directory);
     apr_pool_destroy(current->pool);
+    pgsql_drop();
     free(current);
     current = NULL;
     return 0;
@@ -683,6 +686,146 @@ static void test_rewrite_while_walking(void **state)
     assert_int_equal(scim_kv_view(current->kv, check_rewritten, NULL), OK);
 }
 
+/* More than any engine fetches at a time. */
+#define DELETED 1200
+
+static scim_slice row_name(char *room, int i)
+{
+    snprintf(room, 16, "i%05d", i);
+    return S(room);
+}
+
+static scim_kv_rc put_rows(scim_kv_txn *txn, void *baton)
+{
+    char name[16];
+
+    for (int i = 0; i < DELETED; i++) {
+        assert_int_equal(scim_kv_put(txn, row_name(name, i), S("v"), false), OK);
+    }
+    assert_int_equal(scim_kv_put(txn, S("a"), S("a"), false), OK);
+    return scim_kv_put(txn, S("z"), S("z"), false);
+}
+
+/* The place of a cursor is in front of, or behind, all that its transaction has deleted. */
+static scim_kv_rc delete_rows_and_seek(scim_kv_txn *txn, void *baton)
+{
+    scim_kv_cursor *cursor = scim_kv_cursor_open(txn);
+    char name[16];
+    scim_slice key;
+
+    for (int i = 0; i < DELETED; i++) {
+        assert_int_equal(scim_kv_del(txn, row_name(name, i)), OK);
+    }
+    assert_int_equal(scim_kv_seek(cursor, S("b"), &key, NULL), OK);
+    assert_slice(key, "z");
+    assert_int_equal(scim_kv_prev(cursor, &key, NULL), OK);
+    assert_slice(key, "a");
+    assert_int_equal(scim_kv_next(cursor, &key, NULL), OK);
+    assert_slice(key, "z");
+    scim_kv_expect(txn, (scim_kv_wish[]){{S("i"), 1}}, 1);
+    scim_kv_within(cursor, S("i"));
+    if (scim_kv_seek(cursor, S("i"), &key, NULL) == OK) {
+        assert_slice(key, "z");
+    }
+    return OK;
+}
+
+static void test_many_deleted(void **state)
+{
+    assert_int_equal(scim_kv_update(current->kv, put_rows, NULL), OK);
+    assert_int_equal(scim_kv_update(current->kv, delete_rows_and_seek, NULL), OK);
+}
+
+static scim_kv_rc add_ten(scim_kv_txn *txn, void *baton)
+{
+    return scim_kv_add(txn, S("c1"), 10, NULL);
+}
+
+/* Whatever a cursor that keeps within a prefix comes across beyond it. */
+static scim_kv_rc add_beyond(scim_kv_txn *txn, void *baton)
+{
+    scim_kv_cursor *cursor = scim_kv_cursor_open(txn);
+    apr_int64_t sum;
+
+    assert_int_equal(scim_kv_add(txn, S("c1"), 1, NULL), OK);
+    scim_kv_within(cursor, S("a"));
+    scim_kv_seek(cursor, S("a"), NULL, NULL);
+    assert_int_equal(scim_kv_add(txn, S("c1"), 1, &sum), OK);
+    assert_int_equal(sum, 12);
+    return OK;
+}
+
+static void test_add_beyond(void **state)
+{
+    assert_int_equal(scim_kv_update(current->kv, add_ten, NULL), OK);
+    assert_int_equal(scim_kv_update(current->kv, add_beyond, NULL), OK);
+}
+
+static scim_kv_rc walk_within(scim_kv_txn *txn, const char *prefix, const char *const *keys)
+{
+    scim_kv_cursor *cursor = scim_kv_cursor_open(txn);
+    scim_slice key, value;
+    scim_kv_rc rc;
+
+    scim_kv_within(cursor, S(prefix));
+    for (rc = scim_kv_seek(cursor, S(prefix), &key, &value); *keys; keys++) {
+        assert_int_equal(rc, OK);
+        assert_slice(key, *keys);
+        assert_slice(value, *keys);
+        rc = scim_kv_next(cursor, &key, &value);
+    }
+    /* What is beyond may be told, or not. */
+    if (rc == OK) {
+        assert_int_not_equal(memcmp(key.data, prefix, strlen(prefix)), 0);
+    } else {
+        assert_int_equal(rc, NOTFOUND);
+    }
+    scim_kv_cursor_close(cursor);
+    return OK;
+}
+
+/* What is asked for is the same whether it was expected or not. */
+static scim_kv_rc expect_and_read(scim_kv_txn *txn, void *baton)
+{
+    static const char *const a[] = {"a1", "a2", "a3", NULL}, *const b[] = {"b1", "b2", NULL},
+                             *const changed[] = {"a0", "a2", "a25", "a3", NULL},
+                             *const none[] = {NULL};
+    const scim_kv_wish wishes[] = {{S("a2"), 0}, {S("x"), 0}, {S("a"), 1},
+                                   {S("b1"), 1}, {S("q"), 1}, {S("c"), 0}};
+
+    scim_kv_expect(txn, wishes, 6);
+    assert_value(txn, "a2", "a2");
+    assert_value(txn, "x", NULL);
+    walk_within(txn, "a", a);
+    walk_within(txn, "b", b);
+    walk_within(txn, "q", none);
+    assert_value(txn, "c", "c");
+    if (!scim_kv_writable(txn)) {
+        return OK;
+    }
+    scim_kv_expect(txn, wishes, 6);
+    assert_int_equal(must_put(txn, "a25", "a25"), OK);
+    assert_int_equal(must_put(txn, "a0", "a0"), OK);
+    assert_int_equal(scim_kv_del(txn, S("a1")), OK);
+    assert_int_equal(scim_kv_del(txn, S("x")), NOTFOUND);
+    assert_int_equal(must_put(txn, "x", "x"), OK);
+    walk_within(txn, "a", changed);
+    scim_kv_expect(txn, wishes, 6);
+    walk_within(txn, "a", changed);
+    walk_within(txn, "b", b);
+    assert_value(txn, "x", "x");
+    return SCIM_KV_REFUSED;
+}
+
+static void test_expect(void **state)
+{
+    fill("a1 a2 a3 b1 b2 c");
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(scim_kv_view(current->kv, expect_and_read, NULL), OK);
+        assert_int_equal(scim_kv_update(current->kv, expect_and_read, NULL), SCIM_KV_REFUSED);
+    }
+}
+
 /*
  * Every engine: against a model
  */
@@ -695,6 +838,7 @@ typedef struct model {
     unsigned char value[MODEL_KEYS];
     int place; /* twice the number of a key, plus one; even: between keys */
     bool placed;
+    bool doomed; /* a row was put that is there: that will show when it is committed */
 } model;
 
 static apr_uint32_t dice(model *m, apr_uint32_t sides)
@@ -770,8 +914,10 @@ static void model_write(model *m, scim_kv_txn *txn)
         assert_int_equal(scim_kv_del(txn, key), m->there[n] ? OK : NOTFOUND);
         m->there[n] = false;
     } else if (dice(m, 2)) {
-        assert_int_equal(scim_kv_put(txn, key, (scim_slice){&value, 1}, true),
-                         m->there[n] ? SCIM_KV_EXISTS : OK);
+        scim_kv_rc rc = scim_kv_put(txn, key, (scim_slice){&value, 1}, true);
+
+        m->doomed = rc == OK && m->there[n] && scim_kv_bold(txn);
+        assert_int_equal(rc, m->there[n] && !m->doomed ? SCIM_KV_EXISTS : OK);
         m->value[n] = m->there[n] ? m->value[n] : value;
         m->there[n] = true;
     } else {
@@ -794,21 +940,43 @@ static void model_get(model *m, scim_kv_txn *txn)
     }
 }
 
+static void model_expect(model *m, scim_kv_txn *txn)
+{
+    unsigned char bytes[4];
+    scim_kv_wish wishes[4];
+
+    for (int i = 0; i < 4; i++) {
+        bytes[i] = (unsigned char)dice(m, 2 * MODEL_KEYS);
+        wishes[i] = (scim_kv_wish){{&bytes[i], 1}, dice(m, 2)};
+    }
+    scim_kv_expect(txn, wishes, (int)dice(m, 5));
+}
+
 static scim_kv_cursor *model_cursor(model *m, scim_kv_txn *txn)
 {
     m->placed = false;
     return scim_kv_cursor_open(txn);
 }
 
+typedef struct model_run {
+    model before, after;
+} model_run;
+
 static scim_kv_rc model_update(scim_kv_txn *txn, void *baton)
 {
-    model *m = baton;
-    scim_kv_cursor *cursor = model_cursor(m, txn);
+    model *m = &((model_run *)baton)->after;
+    scim_kv_cursor *cursor;
 
-    for (int i = 0; i < MODEL_OPS; i++) {
+    *m = ((model_run *)baton)->before;
+    m->doomed = false;
+    cursor = model_cursor(m, txn);
+    for (int i = 0; i < MODEL_OPS && !m->doomed; i++) {
         if (dice(m, 16) == 0) {
             scim_kv_cursor_close(cursor);
             cursor = model_cursor(m, txn);
+        }
+        if (dice(m, 8) == 0) {
+            model_expect(m, txn);
         }
         model_get(m, txn);
         if (dice(m, 4) || !scim_kv_writable(txn)) {
@@ -817,25 +985,27 @@ static scim_kv_rc model_update(scim_kv_txn *txn, void *baton)
             model_write(m, txn);
         }
     }
-    return scim_kv_writable(txn) && dice(m, 4) == 0 ? SCIM_KV_REFUSED : OK;
+    return scim_kv_writable(txn) && !m->doomed && dice(m, 4) == 0 ? SCIM_KV_REFUSED : OK;
 }
 
 static void test_model(void **state)
 {
-    model m = {.seed = 20240401};
+    model_run run = {.before = {.seed = 20240401}};
 
     for (int i = 0; i < MODEL_UPDATES; i++) {
-        model before = m;
-        scim_kv_rc rc = scim_kv_update(current->kv, model_update, &m);
+        scim_kv_rc rc = scim_kv_update(current->kv, model_update, &run);
 
-        if (rc != OK) {
+        assert_false(run.after.doomed);
+        if (rc == OK) {
+            run.before = run.after;
+        } else {
             assert_int_equal(rc, SCIM_KV_REFUSED);
-            before.seed = m.seed;
-            m = before;
+            run.before.seed = run.after.seed;
         }
         /* one state, seen more than once */
-        for (int views = (int)dice(&m, 4); views >= 0; views--) {
-            assert_int_equal(scim_kv_view(current->kv, model_update, &m), OK);
+        for (int views = (int)dice(&run.before, 4); views >= 0; views--) {
+            assert_int_equal(scim_kv_view(current->kv, model_update, &run), OK);
+            run.before.seed = run.after.seed;
         }
     }
 }
@@ -951,7 +1121,7 @@ static void test_run_again(void **state)
     }
     assert_int_equal(scim_kv_update_all(current->kv, jobs, 3), OK);
     assert_jobs(jobs, batons, 3);
-    assert_int_equal(batons[0].runs, 2);
+    assert_int_equal(batons[0].runs, strcmp(current->engine, "pgsql") ? 2 : 1);
     assert_int_equal(batons[0].sum, 10);
     assert_int_equal(batons[2].sum, 20);
     assert_int_equal(counter(current->kv), 20);
@@ -1029,7 +1199,11 @@ static scim_kv_rc keep_state(scim_kv_txn *txn, void *baton)
     assert_slice(value, "before");
     see_before(txn, NULL);
     assert_int_equal(scim_kv_next(cursor, &key, &value), NOTFOUND);
-    assert_int_equal(scim_kv_view(current->kv, see_after, NULL), OK); /* a view within */
+    /* A view within: of PostgreSQL it is in the same transaction. */
+    assert_int_equal(scim_kv_view(current->kv,
+                                  strcmp(current->engine, "pgsql") ? see_after : see_before,
+                                  NULL),
+                     OK);
     return see_before(txn, NULL);
 }
 
@@ -1072,13 +1246,17 @@ static void test_state(void **state)
     for (int i = 0; i < CHANGES; i++) {
         assert_int_equal(put(current->kv, "a", i % 2 ? "one" : "another"), OK);
         seen[i] = state_of(current->kv);
-        assert_int_equal(state_of(current->kv), seen[i]);
+        if (strcmp(current->engine, "pgsql")) { /* where others are with the server, too */
+            assert_int_equal(state_of(current->kv), seen[i]);
+        }
         for (int j = 0; j < i; j++) {
             assert_int_not_equal(seen[j], seen[i]);
         }
     }
-    assert_int_equal(scim_kv_view(current->kv, state_stays, &number), OK);
-    assert_int_equal(number, seen[CHANGES - 1]);
+    if (strcmp(current->engine, "pgsql")) {
+        assert_int_equal(scim_kv_view(current->kv, state_stays, &number), OK);
+        assert_int_equal(number, seen[CHANGES - 1]);
+    }
 }
 
 static scim_kv_rc view_inside(scim_kv_txn *txn, void *baton)
@@ -2692,10 +2870,15 @@ static void test_lmdb_taken_away(void **state)
     assert_int_equal(put(current->kv, "b", "b"), OK);
 }
 
-#define EACH(text, test)                                         \
+#define LOCAL(text, test)                                        \
     {"lmdb: " text, test, setup, teardown, (void *)"lmdb"},      \
     {                                                            \
         "memory: " text, test, setup, teardown, (void *)"memory" \
+    }
+#define EACH(text, test)                                       \
+    LOCAL(text, test),                                         \
+    {                                                          \
+        "pgsql: " text, test, setup, teardown, (void *)"pgsql" \
     }
 #define LMDB(text, test)                                     \
     {                                                        \
@@ -2706,9 +2889,19 @@ static void test_lmdb_taken_away(void **state)
         "memory: " text, test, setup, teardown, (void *)"memory" \
     }
 
+/* Without a server those that need one stay empty, and cmocka passes over them. */
+static void leave_out(struct CMUnitTest *tests, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (!strcmp(tests[i].initial_state, "pgsql") && !pgsql_server()) {
+            tests[i] = (struct CMUnitTest){0};
+        }
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
+    struct CMUnitTest tests[] = {
         EACH("get, put, no-overwrite, del", test_get_put_del),
         EACH("keys are ordered by bytes, then length", test_order),
         EACH("a key has 1 to 500 bytes", test_key_limits),
@@ -2717,6 +2910,9 @@ int main(void)
         EACH("seek, next, prev, at the ends and beyond", test_cursor),
         EACH("a cursor keeps its place while its transaction writes", test_cursor_and_writes),
         EACH("what a walk returned may be written back", test_rewrite_while_walking),
+        EACH("a seek passes what was deleted, however much", test_many_deleted),
+        EACH("a cursor knows nothing of what is beyond its prefix", test_add_beyond),
+        EACH("what is expected is what is there", test_expect),
         EACH("random operations agree with a model", test_model),
         EACH("an update that fails leaves nothing", test_failed_update),
         EACH("an exclusive update runs once", test_exclusive),
@@ -2729,11 +2925,11 @@ int main(void)
         EACH("a view inside an update, no update inside one", test_view_in_update),
         EACH("scratch memory", test_scratch),
         EACH("threads", test_threads),
-        EACH("BUSY when the writer lock is not free in time", test_busy),
+        LOCAL("BUSY when the writer lock is not free in time", test_busy),
         EACH("rows are appended in order", test_append),
         EACH("an examination hands out all rows", test_examine),
-        EACH("statistics", test_statistics),
-        EACH("a full store can delete", test_full),
+        LOCAL("statistics", test_statistics),
+        LOCAL("a full store can delete", test_full),
         EACH("no store is used after fork", test_not_after_fork),
         EACH("urls that name no store", test_urls),
         MEMORY("each open is a new store", test_memory_is_new),
@@ -2781,5 +2977,7 @@ int main(void)
 
     apr_initialize();
     atexit(apr_terminate);
+    pgsql_begin();
+    leave_out(tests, sizeof(tests) / sizeof(tests[0]));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

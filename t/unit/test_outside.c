@@ -290,7 +290,7 @@ int main(void)
         {"a name that is none", test_forged, LMDB},
         {"what speaks against using a store", test_outlook, LMDB},
     };
-    struct CMUnitTest tests[2 * COUNT(table)];
+    struct CMUnitTest tests[ENGINES * COUNT(table)];
 
     make_registry();
     on_engines(tests, table, COUNT(table));

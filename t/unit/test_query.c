@@ -35,8 +35,8 @@ static const scim_error *found(scim_view *view, const scim_record *record, void 
     assert_int_equal(record->version, g.record.version);
     assert_int_equal(record->modified, g.record.modified);
     assert_int_equal(record->display_len, g.record.display_len);
-    assert_ptr_equal(record->json, g.record.json);
     assert_int_equal(record->json_len, g.record.json_len);
+    assert_memory_equal(record->json, g.record.json, record->json_len);
     assert_ptr_equal(record->type, f->part.type);
     return NULL;
 }
@@ -957,26 +957,26 @@ static void test_random_types(void **state)
 int main(void)
 {
     static const store_test table[] = {
-        {"C-110 C-111 C-112 C-114 C-115 pages of all and of some", test_pages, BOTH},
-        {"C-110 C-113 pages far behind", test_deep_pages, BOTH},
-        {"C-100 C-101 filters on id", test_ids, BOTH},
-        {"C-107 C-214 filters on members and groups", test_edges, BOTH},
-        {"C-100 filters on meta", test_meta, BOTH},
-        {"C-080 values longer than a key has room for", test_long_values, BOTH},
-        {"C-088 elements that have not all of their attributes", test_partial_elements, BOTH},
+        {"C-110 C-111 C-112 C-114 C-115 pages of all and of some", test_pages, EACH},
+        {"C-110 C-113 pages far behind", test_deep_pages, EACH},
+        {"C-100 C-101 filters on id", test_ids, EACH},
+        {"C-107 C-214 filters on members and groups", test_edges, EACH},
+        {"C-100 filters on meta", test_meta, EACH},
+        {"C-080 values longer than a key has room for", test_long_values, EACH},
+        {"C-088 elements that have not all of their attributes", test_partial_elements, EACH},
         {"C-106 what reads too much is refused, and the narrowest index is read",
-         test_scan_limit, LMDB},
-        {"C-106 a large record counts as several", test_scan_limit_of_large, LMDB},
-        {"an error of the reader ends a query", test_stop, BOTH},
-        {"altered bytes are no answer, nor no match", test_damaged, BOTH},
-        {"C-061 C-318 a query sees one tenant", test_tenants_apart, BOTH},
+         test_scan_limit, KEPT},
+        {"C-106 a large record counts as several", test_scan_limit_of_large, KEPT},
+        {"an error of the reader ends a query", test_stop, EACH},
+        {"altered bytes are no answer, nor no match", test_damaged, EACH},
+        {"C-061 C-318 a query sees one tenant", test_tenants_apart, EACH},
         {"C-086 C-088 C-089 C-090 C-091 C-092 C-093 C-114 an index finds what a look at "
          "every record finds",
-         test_random, BOTH},
+         test_random, EACH},
         {"C-081 C-082 an index on values of any type finds what a look finds",
-         test_random_types, BOTH},
+         test_random_types, EACH},
     };
-    struct CMUnitTest tests[2 * COUNT(table)];
+    struct CMUnitTest tests[ENGINES * COUNT(table)];
 
     make_registry();
     on_engines(tests, table, COUNT(table));

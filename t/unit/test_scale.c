@@ -203,7 +203,7 @@ static int fill(void **state)
     apr_pool_t *step;
     int i;
 
-    begin(state);
+    begin_in_memory(state);
     whole = pool;
     wire.bulk_bytes = 1 << 28;
     ids = apr_palloc(whole, sizeof(*ids) * (size_t)(many + FEW));

@@ -1427,7 +1427,8 @@ int main(void)
         {"C-273 discovery takes no filter", test_discovery_filter, begin, end, NULL},
         {"each change is an event", test_events, begin, end, NULL},
         {"what changes nothing is none", test_no_events, begin, end, NULL},
-        {"what the store did not take is none", test_events_of_failures, begin, end, NULL},
+        {"what the store did not take is none", test_events_of_failures, begin_in_memory, end,
+         NULL},
         {"a failure behind the commit hides no event", test_events_of_late_failures, begin, end,
          NULL},
     };

@@ -711,26 +711,26 @@ static void test_damaged(void **state)
 int main(void)
 {
     static const store_test table[] = {
-        {"by userName, without case", test_user_names, BOTH},
-        {"by externalId, address and id", test_other_attributes, BOTH},
-        {"by values longer than a key has room for", test_long_values, BOTH},
-        {"more than one user", test_ambiguous, BOTH},
-        {"tenants know nothing of each other", test_tenants_apart, BOTH},
-        {"inactive, active again, deleted", test_active, BOTH},
-        {"groups in groups, and in circles", test_nested, BOTH},
-        {"names of groups, without case", test_group_names, BOTH},
-        {"a group whose name is too long has none", test_nameless_group, BOTH},
-        {"a thousand groups", test_thousand_groups, BOTH},
-        {"roles, each once, in the order of the policy", test_roles, BOTH},
-        {"groups that are ignored lead nowhere", test_inert, BOTH},
-        {"members of a group that is gone", test_pending, BOTH},
-        {"members of a large group that is gone", test_large_deletion, BOTH},
-        {"details", test_details, BOTH},
-        {"what was found outlives the view", test_outlives_view, BOTH},
-        {"no JSON is read to decide", test_no_json, BOTH},
-        {"what is damaged is told", test_damaged, BOTH},
+        {"by userName, without case", test_user_names, EACH},
+        {"by externalId, address and id", test_other_attributes, EACH},
+        {"by values longer than a key has room for", test_long_values, EACH},
+        {"more than one user", test_ambiguous, EACH},
+        {"tenants know nothing of each other", test_tenants_apart, EACH},
+        {"inactive, active again, deleted", test_active, EACH},
+        {"groups in groups, and in circles", test_nested, EACH},
+        {"names of groups, without case", test_group_names, EACH},
+        {"a group whose name is too long has none", test_nameless_group, EACH},
+        {"a thousand groups", test_thousand_groups, EACH},
+        {"roles, each once, in the order of the policy", test_roles, EACH},
+        {"groups that are ignored lead nowhere", test_inert, EACH},
+        {"members of a group that is gone", test_pending, EACH},
+        {"members of a large group that is gone", test_large_deletion, EACH},
+        {"details", test_details, EACH},
+        {"what was found outlives the view", test_outlives_view, EACH},
+        {"no JSON is read to decide", test_no_json, EACH},
+        {"what is damaged is told", test_damaged, EACH},
     };
-    struct CMUnitTest tests[2 * COUNT(table)];
+    struct CMUnitTest tests[ENGINES * COUNT(table)];
 
     make_registry();
     on_engines(tests, table, COUNT(table));

@@ -109,7 +109,7 @@ int main(void)
         {"they are listed by name", test_list, MEMORY},
         {"their policies are written where they differ", test_policies, MEMORY},
     };
-    struct CMUnitTest tests[2 * COUNT(table)];
+    struct CMUnitTest tests[ENGINES * COUNT(table)];
 
     make_registry();
     on_engines(tests, table, COUNT(table));

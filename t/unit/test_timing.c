@@ -222,7 +222,7 @@ int main(void)
         {"C-314 the time to refuse a token tells nothing of those that are good", test_time,
          LMDB},
     };
-    struct CMUnitTest tests[2 * COUNT(table)];
+    struct CMUnitTest tests[ENGINES * COUNT(table)];
 
     make_registry();
     on_engines(tests, table, COUNT(table));

@@ -336,19 +336,19 @@ static void test_providers(void **state)
 int main(int argc, char **argv)
 {
     static const store_test table[] = {
-        {"C-314 a rotation makes the next token and leaves the others", test_rotate, BOTH},
-        {"the next token may what the newest may", test_scopes, BOTH},
-        {"the next token of a connection whose tokens have expired", test_all_expired, BOTH},
-        {"C-314 older tokens end with the grace", test_grace, BOTH},
-        {"a rotation that nobody saw is taken back", test_unrotate, BOTH},
-        {"rotations that cannot be", test_refused, BOTH},
+        {"C-314 a rotation makes the next token and leaves the others", test_rotate, EACH},
+        {"the next token may what the newest may", test_scopes, EACH},
+        {"the next token of a connection whose tokens have expired", test_all_expired, EACH},
+        {"C-314 older tokens end with the grace", test_grace, EACH},
+        {"a rotation that nobody saw is taken back", test_unrotate, EACH},
+        {"rotations that cannot be", test_refused, EACH},
         {"a rotation is whole or not at all", test_atomic, MEMORY},
-        {"endpoints are written where they differ", test_endpoints, BOTH},
-        {"a tenant's URLs are those that take its tokens", test_urls, BOTH},
+        {"endpoints are written where they differ", test_endpoints, EACH},
+        {"a tenant's URLs are those that take its tokens", test_urls, EACH},
         {"scopes as words", test_scope_words, MEMORY},
         {"identity providers by name", test_providers, MEMORY},
     };
-    struct CMUnitTest tests[2 * COUNT(table)];
+    struct CMUnitTest tests[ENGINES * COUNT(table)];
 
     make_registry();
     if (argc == 4 && !strcmp(argv[1], "--early")) {

@@ -1323,20 +1323,20 @@ static void test_beside_writers(void **state)
 int main(void)
 {
     static const store_test table[] = {
-        {"a new store is clean", test_new, BOTH},
-        {"a store with one of everything is clean", test_world, BOTH},
-        {"one tenant of several", test_one_tenant, BOTH},
-        {"a group whose members are still to follow is clean", test_pending, BOTH},
-        {"what leads nowhere, where it may, is clean", test_dangling, BOTH},
-        {"what the registry does not know is not checked", test_other_registry, LMDB},
+        {"a new store is clean", test_new, EACH},
+        {"a store with one of everything is clean", test_world, EACH},
+        {"one tenant of several", test_one_tenant, EACH},
+        {"a group whose members are still to follow is clean", test_pending, EACH},
+        {"what leads nowhere, where it may, is clean", test_dangling, EACH},
+        {"what the registry does not know is not checked", test_other_registry, KEPT},
         {"what follows from records is made anew", test_mended, MEMORY},
-        {"two resources with a value that must be unique", test_conflict, BOTH},
+        {"two resources with a value that must be unique", test_conflict, EACH},
         {"of nothing but records and members", test_from_nothing, MEMORY},
-        {"of other tables of Unicode", test_other_unicode, LMDB},
-        {"each kind of damage is found, and nothing else", test_damage, BOTH},
-        {"what others write meanwhile is no finding", test_beside_writers, LMDB},
+        {"of other tables of Unicode", test_other_unicode, KEPT},
+        {"each kind of damage is found, and nothing else", test_damage, EACH},
+        {"what others write meanwhile is no finding", test_beside_writers, KEPT},
     };
-    struct CMUnitTest tests[2 * COUNT(table)];
+    struct CMUnitTest tests[ENGINES * COUNT(table)];
 
     make_registry();
     on_engines(tests, table, COUNT(table));

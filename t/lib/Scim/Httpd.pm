@@ -27,6 +27,10 @@ directory, a free port of 127.0.0.1, a new store with one tenant and one token.
 It is stopped and removed when the test ends, however it ends.  As root, httpd
 runs its children as www-data; as a plain user, as that user.
 
+The store is one of LMDB, or with SCIM_ENGINE=pgsql a schema of its own in the
+database of SCIM_TEST_PGSQL (t/lib/pgsql).  What is of one engine alone says so
+by lmdb_only.
+
 What a server logs is part of what is tested: every test ends with log_clean,
 and one that forgets it fails.
 
@@ -40,8 +44,11 @@ and one that forgets it fails.
     modules    further modules of httpd to load, ['rewrite', ...]
     files      { 'a/b.txt' => 'content' }, below DocumentRoot
     tenant     the tenant that is made (default)
-    store      directory of a store that is there already, with the token in
-               "token"; nothing is made in it
+    store      the store() of another server, with the token in "token";
+               nothing is made in it
+    address    where it listens (127.0.0.1), and "port" there (a free one)
+    enter      a command that becomes httpd somewhere else, such as in another
+               network: ['nsenter', ...]
     children   number of child processes (2; prefork 40)
     threads    threads of each (40), but for prefork
     valgrind   true: one process, under valgrind; it cannot be restarted
@@ -73,13 +80,22 @@ that got no answer has status 599 and says why in content.
 
 =head2 The server
 
-    url($path) base token tenant store dir port pid
+    url($path) base token tenant dir port pid
+    store                     the directory of the store, or what says where it
+                              is to another engine
+    store_url                 the same with the engine before it, as SCIMStore and
+                              scimctl take it
     children                  the pids of its child processes
     graceful, restart         returns when the new children are there; false
                               for graceful(wait => 0), which waits for no old one
     write_conf(%args)         new conf, location, locations for the next restart
     stop, start
-    spoil_store               the next restart finds a file in the place of the store
+    store_bytes               all that is in the store, in no order, and in its file
+                              where it is one
+    alter_store($from, $to)   writes other bytes of the same length in the place of
+                              some, wherever they are in it; how often they were
+    store_files               the paths of its files, where it has any
+    spoil_store               the next restart finds no store, but a file or nothing
     mend_store                and the one after this the store again
     scimctl(@args)            exit code, stdout and stderr of scimctl
     new_token(%options)       new_token(tenant => 'b', connection => 'okta')
@@ -103,6 +119,9 @@ that got no answer has status 599 and says why in content.
                               each sub returns (plain data), in order of $i
     esc($text)                escaped for a URL
     slurp($path)              the bytes of a file; "" where there is none
+    lmdb_only($why, $n)       where the engine is another, passes over a test file or a
+                              subtest, as the first thing in it, or with $n over so
+                              many tests, the rest of a block named SKIP
     $USER $ENTERPRISE $GROUP $PATCH_OP $LIST $ERROR  URNs
 
 =cut
@@ -132,11 +151,12 @@ our $GROUP = 'urn:ietf:params:scim:schemas:core:2.0:Group';
 our $PATCH_OP = 'urn:ietf:params:scim:api:messages:2.0:PatchOp';
 our $LIST = 'urn:ietf:params:scim:api:messages:2.0:ListResponse';
 our $ERROR = 'urn:ietf:params:scim:api:messages:2.0:Error';
-our @EXPORT = qw(is_error parallel esc slurp $USER $ENTERPRISE $GROUP $PATCH_OP $LIST $ERROR);
+our @EXPORT = qw(is_error parallel esc slurp lmdb_only $USER $ENTERPRISE $GROUP $PATCH_OP $LIST $ERROR);
 
 my $root = abs_path(dirname(__FILE__) . '/../../..');
 my $build = abs_path($ENV{SCIM_BUILD} || "$root/build") || "$root/build";
 my $json = JSON::PP->new->utf8->canonical->allow_nonref;
+my $engine = $ENV{SCIM_ENGINE} || 'lmdb';
 my @servers; # of this process, for END
 
 # HTTP::Tiny sends a body apart from its headers: without this it waits 40 ms
@@ -244,7 +264,9 @@ sub _load_modules
     );
     # What is not there as a file is part of this httpd.
     my @lines = map { "LoadModule ${_}_module $modules/mod_$_.so\n" } grep { -f "$modules/mod_$_.so" } @names;
-    return join '', @lines, "LoadModule scim_module $build/mod_scim.so\n";
+    push @lines, "LoadModule scim_module $build/mod_scim.so\n";
+    push @lines, "LoadModule scim_pgsql_module $build/mod_scim_pgsql.so\n" if $engine eq 'pgsql';
+    return join '', @lines;
 }
 
 sub _mpm_conf
@@ -300,8 +322,8 @@ sub _write_httpd_conf
 ServerRoot "$dir"
 DefaultRuntimeDir "$dir/run"
 PidFile "$dir/run/httpd.pid"
-Listen 127.0.0.1:$self->{port}
-ServerName 127.0.0.1:$self->{port}
+Listen $self->{address}:$self->{port}
+ServerName $self->{address}:$self->{port}
 Timeout 60
 KeepAlive On
 KeepAliveTimeout 30
@@ -317,7 +339,7 @@ DocumentRoot "$dir/htdocs"
 </Directory>
 @{[ _log_format() ]}
 CustomLog "$dir/access_log" scim
-SCIMStore "lmdb:$self->{store}"
+SCIMStore "@{[ $self->store_url ]}"
 EOT
 }
 
@@ -343,7 +365,7 @@ sub _make_files
 
 # The directory of the store is all that is made here; scimctl, which drops to
 # its owner, makes what is in it.
-sub _make_store
+sub _make_directory
 {
     my ($self) = @_;
     mkdir $self->{store} or die "$self->{store}: $!\n";
@@ -352,6 +374,55 @@ sub _make_store
         my (undef, undef, $uid, $gid) = _worker();
         chown $uid, $gid, $self->{store} or die "$self->{store}: $!\n";
     }
+}
+
+# Where a server's store is: for LMDB a directory, which need not be there.
+sub _place_store
+{
+    my ($self) = @_;
+    return "$self->{dir}/store" if $engine eq 'lmdb';
+    my $database = $ENV{SCIM_TEST_PGSQL} // die "SCIM_TEST_PGSQL is not set: t/lib/pgsql run ...\n";
+    my ($random) = $self->{dir} =~ /(\w+)\z/;
+    # A name that is the same in lower case: SQL makes no difference.
+    return "$database options=-csearch_path=scim_" . unpack 'H*', $random;
+}
+
+sub _schema
+{
+    my ($self) = @_;
+    return $self->{store} =~ /search_path=(\w+)\z/ ? $1 : die "$self->{store}: no schema\n";
+}
+
+sub _psql
+{
+    my (@statements) = @_;
+    my @command = ('psql', '-Xq', '-v', 'ON_ERROR_STOP=1', map({ ('-c', $_) } @statements), $ENV{SCIM_TEST_PGSQL});
+    local $ENV{PGOPTIONS} = '-c client_min_messages=warning -c lock_timeout=30s';
+    system(@command) == 0 or die "psql: @statements: exit code $?\n";
+}
+
+my @schemas; # [pid, name], for END
+
+sub _make_schema
+{
+    my ($self) = @_;
+    my $name = $self->_schema;
+    _psql("CREATE SCHEMA $name");
+    push @schemas, [$$, $name];
+}
+
+sub _drop_schemas
+{
+    my @mine = map { $_->[1] } grep { $_->[0] == $$ } @schemas;
+    @schemas = ();
+    local ($?, $@, $!);
+    eval { _psql(map { "DROP SCHEMA IF EXISTS $_, ${_}_away CASCADE" } @mine) if @mine; 1 } or print STDERR "# $@";
+}
+
+sub _make_store
+{
+    my ($self) = @_;
+    $engine eq 'lmdb' ? $self->_make_directory : $self->_make_schema;
     $self->_must_scimctl('init');
     $self->_must_scimctl('tenant', 'create', $self->{tenant});
     $self->{token} = $self->new_token(connection => 'test');
@@ -394,7 +465,9 @@ sub _prepare
         valgrind => $arg{valgrind},
         single => $arg{single} || $arg{valgrind},
         fault => $arg{fault},
-        port => _free_port(),
+        address => $arg{address} // '127.0.0.1',
+        enter => $arg{enter} || [],
+        port => $arg{port} // _free_port(),
         expected => [],
         allowed => [],
         problems => [],
@@ -402,7 +475,7 @@ sub _prepare
     }, $class;
     $self->{temp} = File::Temp->newdir('scim-XXXXXX', TMPDIR => 1);
     $self->{dir} = abs_path($self->{temp}->dirname);
-    $self->{store} = "$self->{dir}/store";
+    $self->{store} = $self->_place_store;
     $self->_make_files;
     return $self;
 }
@@ -433,6 +506,7 @@ sub _exec_httpd
     open STDOUT, '>>', "$dir/stderr";
     open STDERR, '>>', "$dir/stderr";
     no warnings 'exec';
+    unshift @command, @{ $self->{enter} };
     exec { $command[0] } @command;
     POSIX::_exit(127);
 }
@@ -469,7 +543,7 @@ sub _wait_ready
             return 0;
         }
         if (-s "$self->{dir}/run/httpd.pid") {
-            my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $self->{port}, Timeout => 1);
+            my $socket = IO::Socket::INET->new(PeerAddr => $self->{address}, PeerPort => $self->{port}, Timeout => 1);
             return 1 if $socket;
         }
         sleep 0.02;
@@ -556,6 +630,7 @@ sub spoil_store
 {
     my ($self) = @_;
     my $store = $self->{store};
+    return _psql("ALTER SCHEMA @{[ $self->_schema ]} RENAME TO @{[ $self->_schema ]}_away") if $engine eq 'pgsql';
     rename $store, "$store.away" or die "$store: $!\n";
     _write($store, '');
 }
@@ -564,8 +639,44 @@ sub mend_store
 {
     my ($self) = @_;
     my $store = $self->{store};
+    return _psql("ALTER SCHEMA @{[ $self->_schema ]}_away RENAME TO @{[ $self->_schema ]}") if $engine eq 'pgsql';
     unlink $store;
     rename "$store.away", $store or die "$store: $!\n";
+}
+
+sub store_files
+{
+    my ($self) = @_;
+    return $engine eq 'lmdb' ? bsd_glob("$self->{store}/*") : ();
+}
+
+sub store_bytes
+{
+    my ($self) = @_;
+    return join '', map { slurp($_) } $self->store_files if $engine eq 'lmdb';
+    my $hex = _output_of('psql', '-XAtq', '-c', "SELECT encode(k || v, 'hex') FROM @{[ $self->_schema ]}.scim_kv", $ENV{SCIM_TEST_PGSQL});
+    return pack 'H*', $hex =~ s/\n//gr;
+}
+
+sub alter_store
+{
+    my ($self, $from, $to) = @_;
+    my $count = () = $self->store_bytes =~ /\Q$from\E/g;
+    if ($engine eq 'pgsql') {
+        my ($old, $new) = map { "'\\x" . unpack('H*', $_) . "'::bytea" } $from, $to;
+        my $table = $self->_schema . '.scim_kv';
+        _psql(map { "UPDATE $table SET v = overlay(v PLACING $new FROM position($old IN v)) WHERE position($old IN v) > 0" } 1 .. $count);
+        return $count;
+    }
+    # In place: those who have it open read it.
+    open my $file, '+<:raw', "$self->{store}/data.mdb" or die "$self->{store}: $!\n";
+    my $bytes = do { local $/; <$file> };
+    while ($bytes =~ /\Q$from\E/g) {
+        seek $file, $-[0], 0;
+        print $file $to;
+    }
+    close $file or die "$self->{store}: $!\n";
+    return $count;
 }
 
 sub write_conf
@@ -637,6 +748,7 @@ END {
         $? = 1;
     }
     @servers = ();
+    _drop_schemas();
 }
 
 # --- plain attributes --------------------------------------------------------
@@ -644,7 +756,7 @@ END {
 sub url
 {
     my ($self, $path) = @_;
-    return "http://127.0.0.1:$self->{port}" . ($path // '');
+    return "http://$self->{address}:$self->{port}" . ($path // '');
 }
 
 sub base
@@ -656,6 +768,7 @@ sub base
 sub token { return $_[0]{token} }
 sub tenant { return $_[0]{tenant} }
 sub store { return $_[0]{store} }
+sub store_url { return "$engine:$_[0]{store}" }
 sub dir { return $_[0]{dir} }
 sub port { return $_[0]{port} }
 sub pid { return $_[0]{pid} }
@@ -673,7 +786,7 @@ sub scimctl
         open STDOUT, '>&', $out;
         open STDERR, '>&', $err;
         no warnings 'exec';
-        exec { "$build/scimctl" } "$build/scimctl", '--store', "lmdb:$self->{store}", @args;
+        exec { "$build/scimctl" } "$build/scimctl", '--store', $self->store_url, @args;
         print STDERR "$build/scimctl: $!\n";
         POSIX::_exit(127);
     }
@@ -745,7 +858,7 @@ sub _request_raw
 {
     my ($self, $method, $url, $body, %send) = @_;
     my ($path) = $url =~ m{^http://[^/]+(/.*)?$};
-    my %head = (host => "127.0.0.1:$self->{port}", connection => 'close', %send);
+    my %head = (host => "$self->{address}:$self->{port}", connection => 'close', %send);
     $head{'content-length'} = length $body if defined $body;
     my $text = join '', "$method ", $path // '/', " HTTP/1.1\r\n", map({ "$_: $head{$_}\r\n" } sort keys %head), "\r\n";
     return $self->raw($text . ($body // ''));
@@ -754,7 +867,7 @@ sub _request_raw
 sub raw
 {
     my ($self, $bytes) = @_;
-    my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $self->{port}, Timeout => 10)
+    my $socket = IO::Socket::INET->new(PeerAddr => $self->{address}, PeerPort => $self->{port}, Timeout => 10)
         or return Scim::Httpd::Response->new(status => 599, content => "no connection: $!");
     my $head_only = $bytes =~ /^HEAD /;
     local $SIG{PIPE} = 'IGNORE';
@@ -787,7 +900,7 @@ sub raw_kept
     local $SIG{PIPE} = 'IGNORE';
     # A connection that was kept may have been closed meanwhile: one more try.
     for my $kept ($self->{kept}, undef) {
-        my $socket = $kept || IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $self->{port}, Timeout => 10) or last;
+        my $socket = $kept || IO::Socket::INET->new(PeerAddr => $self->{address}, PeerPort => $self->{port}, Timeout => 10) or last;
         delete $self->{kept};
         syswrite $socket, $bytes;
         my $received = '';
@@ -921,6 +1034,14 @@ sub is_error
     local $Test::Builder::Level = $Test::Builder::Level + 1;
     return Test::More::ok(!@problems, $name)
         || Test::More::diag(join "\n", @problems, 'body: ' . $response->content);
+}
+
+sub lmdb_only
+{
+    my ($why, $count) = @_;
+    return if $engine eq 'lmdb';
+    Test::More::skip("of LMDB alone: $why", $count) if $count;
+    Test::More::plan(skip_all => "of LMDB alone: $why");
 }
 
 # All processes are made first and let go together.
