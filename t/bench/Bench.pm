@@ -17,7 +17,7 @@ Bench - servers, stores and loads of the benchmark (t/bench/run)
 
 An httpd on 127.0.0.1 with mod_scim as conf/scim.conf has it: its LogFormat and
 CustomLog, its advice for the MPM.  %args: mpm (in place of that advice), group
-(whom /bench/scim-group/ is for).
+(whom /bench/scim-group/ is for), engine (pgsql, where $store is a connection string).
 
     put_file($name, $text)    a file below /bench/, /bench/default/ (sent with
                               EnableMMAP On), /bench/valid-user/ and
@@ -258,6 +258,7 @@ sub new
 
 sub _load_modules
 {
+    my ($self) = @_;
     my $apxs = $ENV{APXS} || _find(qw(apxs2 apxs));
     my $modules = Bench::output_of($apxs, '-q', 'LIBEXECDIR');
     my @names = qw(mpm_event unixd authn_core authz_core authz_user auth_basic log_config mime
@@ -265,6 +266,7 @@ sub _load_modules
     # What is not there as a file is part of this httpd.
     my @lines = map { "LoadModule ${_}_module $modules/mod_$_.so\n" }
         grep { -f "$modules/mod_$_.so" } @names;
+    push @lines, "LoadModule scim_pgsql_module $build/mod_scim_pgsql.so\n" if $self->{engine};
     return join '', @lines, "LoadModule scim_module $build/mod_scim.so\n",
         "LoadModule bench_module $build/t/bench/mod_bench.so\n";
 }
@@ -303,7 +305,7 @@ sub _write_conf
     my ($user, $group) = Bench::_worker();
     my $who = defined $user ? "User $user\nGroup $group\n" : '';
     my $members = $self->{group} || 'none';
-    Bench::spill("$dir/httpd.conf", join '', <<"EOT", $who, _load_modules(), $self->_shipped, <<"EOT");
+    Bench::spill("$dir/httpd.conf", join '', <<"EOT", $who, $self->_load_modules, $self->_shipped, <<"EOT");
 ServerRoot "$dir"
 DefaultRuntimeDir "$dir"
 PidFile "$dir/httpd.pid"
@@ -334,7 +336,7 @@ SSLSessionCache shmcb:$dir/ssl_cache(512000)
     SSLCertificateKeyFile "$dir/key.pem"
 </VirtualHost>
 
-SCIMStore "lmdb:$self->{store}"
+SCIMStore "@{[ $self->{engine} || 'lmdb' ]}:$self->{store}"
 SCIMScanLimit 10000000
 <Location "/scim/v2">
     SCIMEngine On
