@@ -229,7 +229,9 @@ tsan:
 
 coverage:
 	@[ ! -d $(O)/coverage ] || find $(O)/coverage -name '*.gcda' -delete
-	$(call part,unit tests) $(submake) check COV=1 ENGINE=pgsql O=$(O)/coverage T=t/unit
+	$(call part,unit tests) $(submake) check COV=1 O=$(O)/coverage T=t/unit
+	$(call part,the same on PostgreSQL) $(submake) check COV=1 ENGINE=pgsql O=$(O)/coverage \
+	    T="$(patsubst %,t/unit/test_%.c,kv making pgsql)"
 	$(call part,lines) t/gates/coverage $(O)/coverage
 
 conformance:

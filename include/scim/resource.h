@@ -133,7 +133,7 @@ const scim_error *scim_store_batch(scim_store *store, scim_batch_fn fn, void *ba
 /* Mints the id of a resource that the batch will create, so that others may
  * refer to it before it is there; a promise that is not kept is taken back. */
 const scim_error *scim_batch_promise(scim_id *out, scim_batch *batch, const scim_tenant *tenant,
-                                     const scim_resource_type *type);
+                                     const scim_resource_type *type, apr_time_t now);
 void scim_batch_take_back(scim_batch *batch, const scim_id *id);
 
 /* As the functions above, within a batch; promised is from

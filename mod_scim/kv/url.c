@@ -33,7 +33,7 @@ static const char *decode(const char *text, apr_pool_t *pool)
         int high = *text == '%' ? hex_digit(text[1]) : -1;
         int low = high >= 0 ? hex_digit(text[2]) : -1;
 
-        *to++ = low >= 0 ? (char)(high << 4 | low) : *text;
+        *to++ = (char)(low >= 0 ? high << 4 | low : *text);
         text += low >= 0 ? 3 : 1;
     }
     *to = '\0';

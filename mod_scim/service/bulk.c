@@ -496,7 +496,7 @@ static const scim_error *prepare_run(job *j)
         op->broken = op->broken || j->runs > RUNS_MAX;
         if (op->method == SCIM_POST && !op->fault) {
             SCIM_ERR(scim_batch_promise(&op->promised, j->batch, &j->call->identity->tenant,
-                                        op->target.type));
+                                        op->target.type, j->call->now));
         }
     }
     return NULL;

@@ -127,6 +127,32 @@ static anchor_hint *hint_of(scim_store *store, const scim_tenant *tenant, const 
     return hint;
 }
 
+void anchor_last_minted(scim_id *last, scim_store *store, const scim_tenant *tenant,
+                        const type_def *type)
+{
+    const anchor_hint *hint;
+
+    pthread_mutex_lock(&store->hints_lock);
+    hint = hint_of(store, tenant, type);
+    if (scim_id_compare(last, &hint->minted) < 0) {
+        *last = hint->minted;
+    }
+    pthread_mutex_unlock(&store->hints_lock);
+}
+
+void anchor_minted(const scim_id *id, scim_store *store, const scim_tenant *tenant,
+                   const type_def *type)
+{
+    anchor_hint *hint;
+
+    pthread_mutex_lock(&store->hints_lock);
+    hint = hint_of(store, tenant, type);
+    if (scim_id_compare(&hint->minted, id) < 0) {
+        hint->minted = *id;
+    }
+    pthread_mutex_unlock(&store->hints_lock);
+}
+
 static bool recall(anchor_run *out, scim_store *store, const scim_tenant *tenant,
                    const type_def *type)
 {

@@ -56,6 +56,7 @@ typedef struct anchor_hint {
     apr_uint16_t type;
     anchor_run run;
     apr_time_t since; /* 0: nothing is there */
+    scim_id minted;   /* the last id that this process has made */
 } anchor_hint;
 
 struct scim_store {
@@ -73,8 +74,7 @@ struct scim_store {
     bool other_unicode;
     bool making; /* opened so, and it is */
     pthread_mutex_t hints_lock;
-    anchor_hint hints[ANCHOR_HINTS]; /* this and the next: guarded by it */
-    scim_id minted;                  /* the last one, where the table is not asked */
+    anchor_hint hints[ANCHOR_HINTS]; /* guarded by it */
     atomic_llong looked; /* when, for what deleted groups have left */
     atomic_bool left;    /* this process has, since */
     atomic_bool sweeping; /* a thread of this process has taken the sweep */
@@ -200,6 +200,13 @@ void wish_send(wishes *w);
 /* The last run, as it is or was lately: anchor_check finds out. */
 scim_kv_rc anchor_last(anchor_run *out, scim_view *view, const scim_tenant *tenant,
                        const type_def *type);
+/* The later of *last and what this process has made last of a type.  Whoever reads the end of
+ * the table is in the way of all who write there: so what several machines make at a time
+ * has no order that their clocks do not give it. */
+void anchor_last_minted(scim_id *last, scim_store *store, const scim_tenant *tenant,
+                        const type_def *type);
+void anchor_minted(const scim_id *id, scim_store *store, const scim_tenant *tenant,
+                   const type_def *type);
 /* After a try to add a resource to it: whether that is done. */
 void anchor_tried(scim_store *store, const scim_tenant *tenant, const type_def *type, bool done);
 void anchor_wish(wishes *w, const scim_tenant *tenant, const type_def *type,

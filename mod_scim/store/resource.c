@@ -1019,40 +1019,27 @@ static scim_kv_rc last_id(scim_id *last, scim_kv_txn *txn, const scim_tenant *te
     return rc == SCIM_KV_NOTFOUND ? SCIM_KV_OK : rc;
 }
 
-/* Whoever reads the end of the table is in the way of all who write there: what several
- * machines make at a time has no order that their clocks do not give it. */
-static bool mint_behind(scim_id *out, scim_store *store, const scim_id *last, apr_time_t now)
-{
-    bool minted;
-
-    pthread_mutex_lock(&store->hints_lock);
-    if (scim_id_compare(&store->minted, last) < 0) {
-        store->minted = *last;
-    }
-    minted = scim_id_mint(out, &store->minted, now);
-    if (minted) {
-        store->minted = *out;
-    }
-    pthread_mutex_unlock(&store->hints_lock);
-    return minted;
-}
-
 static scim_kv_rc mint(mutation *m, scim_kv_txn *txn)
 {
+    bool far = scim_kv_far(txn);
+    scim_kv_rc rc = SCIM_KV_OK;
     scim_id last;
-    scim_kv_rc rc;
 
     if (m->promised) {
         m->made = *m->promised;
-        return SCIM_KV_OK;
-    }
-    if (scim_kv_far(txn)) {
+    } else {
         memset(&last, 0, sizeof(last));
-        return mint_behind(&m->made, m->store, &last, m->now) ? SCIM_KV_OK : SCIM_KV_IO;
+        if (far) {
+            anchor_last_minted(&last, m->store, m->tenant, m->type);
+        } else {
+            rc = last_id(&last, txn, m->tenant, m->type);
+        }
+        if (rc == SCIM_KV_OK && !scim_id_mint(&m->made, &last, m->now)) {
+            rc = SCIM_KV_IO;
+        }
     }
-    rc = last_id(&last, txn, m->tenant, m->type);
-    if (rc == SCIM_KV_OK && !scim_id_mint(&m->made, &last, m->now)) {
-        rc = SCIM_KV_IO;
+    if (far && rc == SCIM_KV_OK) {
+        anchor_minted(&m->made, m->store, m->tenant, m->type);
     }
     return rc;
 }
@@ -1494,7 +1481,7 @@ const scim_error *scim_store_batch(scim_store *store, scim_batch_fn fn, void *ba
 }
 
 const scim_error *scim_batch_promise(scim_id *out, scim_batch *batch, const scim_tenant *tenant,
-                                     const scim_resource_type *type)
+                                     const scim_resource_type *type, apr_time_t now)
 {
     const type_def *def = store_type(batch->view.store, type);
     scim_id last;
@@ -1503,12 +1490,11 @@ const scim_error *scim_batch_promise(scim_id *out, scim_batch *batch, const scim
     if (scim_id_compare(&last, &batch->last) < 0) {
         last = batch->last;
     }
-    if (rc == SCIM_KV_OK) {
-        bool minted = scim_kv_far(batch->view.txn)
-                          ? mint_behind(out, batch->view.store, &last, apr_time_now())
-                          : scim_id_mint(out, &last, apr_time_now());
-
-        rc = minted ? SCIM_KV_OK : SCIM_KV_IO;
+    if (rc == SCIM_KV_OK && scim_kv_far(batch->view.txn)) {
+        anchor_last_minted(&last, batch->view.store, tenant, def);
+    }
+    if (rc == SCIM_KV_OK && !scim_id_mint(out, &last, now)) {
+        rc = SCIM_KV_IO;
     }
     if (rc == SCIM_KV_OK) {
         batch->last = *out;

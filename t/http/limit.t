@@ -159,6 +159,7 @@ subtest 'C-018 restarts forget nothing' => sub {
 subtest 'C-018 C-316 what the logs tell of it' => sub {
     my $token = $s->new_token(connection => 'logged');
     is(statuses(3, '/slow', $token), of(200, 200, 429), 'limited');
+    ok($s->wait_access(qr/connection=logged.*" 429 |" 429 .*connection=logged/, 10), 'it is in the access log');
     my ($line) = grep { /connection=logged/ && /" 429 / } $s->access_log;
     like($line // '', qr/tenant=default connection=logged op=users\.list .* "More requests than /, 'the access log: who, what and why');
     my @lines = grep { /SCIM1502/ && /connection logged of tenant default/ } $s->error_log;

@@ -104,7 +104,7 @@ static scim_id promise(scim_batch *batch, const char *type)
 {
     scim_id id;
 
-    assert_null(scim_batch_promise(&id, batch, &tenant, type_of(type)));
+    assert_null(scim_batch_promise(&id, batch, &tenant, type_of(type), apr_time_now()));
     return id;
 }
 
