@@ -11,6 +11,9 @@
 #include <apr_pools.h>
 #include <apr_time.h>
 
+/* Microseconds of a clock that nobody sets: for deadlines and pauses. */
+apr_time_t scim_time_steady(void);
+
 #define SCIM_TIME_LEN 27 /* "2026-11-21T22:37:00.000000Z" */
 
 /* Reads a dateTime with date, time and zone (Z or an offset); the year has

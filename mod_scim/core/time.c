@@ -5,6 +5,8 @@
  */
 #include "scim/time.h"
 
+#include <time.h>
+
 #include <apr_lib.h>
 
 #define DAY_SECONDS INT64_C(86400)
@@ -183,4 +185,12 @@ char *scim_time_format(apr_time_t when, char *buf)
     at = put_digits(at, 6, (int)micros, 'Z');
     *at = '\0';
     return buf;
+}
+
+apr_time_t scim_time_steady(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return apr_time_make(now.tv_sec, now.tv_nsec / 1000);
 }

@@ -13,7 +13,6 @@
 
 #include <pthread.h>
 #include <string.h>
-#include <time.h>
 
 #include <apr_hash.h>
 #include <apr_strings.h>
@@ -22,6 +21,7 @@
 
 #include "scim/json.h"
 #include "scim/store.h"
+#include "scim/time.h"
 
 APLOG_USE_MODULE(scim);
 
@@ -57,15 +57,6 @@ static bool is_current(void)
 
     return !all || ap_mpm_query(AP_MPMQ_GENERATION, &generation) != APR_SUCCESS ||
            all->running_generation == generation;
-}
-
-/* A jump of the clock is to make no pause longer. */
-static apr_time_t steady_now(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return apr_time_make(now.tv_sec, now.tv_nsec / 1000);
 }
 
 static const char *why(const scim_error *err)
@@ -150,7 +141,7 @@ static void attempt(scim_share *share)
     if (err) {
         log_failure(share, err, pool);
         apr_pool_destroy(pool);
-        share->next = steady_now() + PAUSE;
+        share->next = scim_time_steady() + PAUSE; /* whatever the clock is set to */
         atomic_store(&share->failed, true);
         return;
     }
@@ -175,7 +166,7 @@ static scim_store *try_again(scim_share *share)
         return NULL;
     }
     store = atomic_load(&share->store);
-    if (!store && steady_now() >= share->next) {
+    if (!store && scim_time_steady() >= share->next) {
         attempt(share);
         store = atomic_load(&share->store);
     }

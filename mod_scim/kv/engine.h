@@ -8,6 +8,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "scim/kv.h"
@@ -22,9 +23,6 @@ void scim_kv_arena_clear(scim_kv_txn *txn);
  * update inside an update. */
 void scim_kv_lock_init(pthread_mutex_t *lock);
 scim_kv_rc scim_kv_lock(pthread_mutex_t *lock, apr_interval_time_t timeout);
-
-/* Microseconds of a clock that nobody sets: for deadlines. */
-apr_time_t scim_kv_now(void);
 
 /* What every transaction of a process passes, and few things close. */
 #define SCIM_KV_GATE_LINES 64
@@ -74,6 +72,15 @@ scim_kv_rc scim_kv_pages_rows(int fd, scim_slice prefix, const scim_kv_examiner 
  * where that would end a process; *cut: since the file ends too early.  STALE as
  * above. */
 scim_kv_rc scim_kv_pages_open(bool *cut, int fd, apr_uint64_t txn);
+
+/* The order of keys. */
+static inline int scim_kv_compare(scim_slice a, scim_slice b)
+{
+    apr_size_t common = a.len < b.len ? a.len : b.len;
+    int order = common ? memcmp(a.data, b.data, common) : 0;
+
+    return order ? order : (a.len > b.len) - (a.len < b.len);
+}
 
 /* counter.c: the bytes of a counter, which scim_kv_counter reads. */
 #define SCIM_KV_COUNTER 8

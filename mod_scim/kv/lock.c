@@ -5,7 +5,6 @@
  * one can.
  */
 #include <errno.h>
-#include <time.h>
 
 #include "engine.h"
 
@@ -34,12 +33,4 @@ scim_kv_rc scim_kv_lock(pthread_mutex_t *lock, apr_interval_time_t timeout)
     default:
         return SCIM_KV_IO;
     }
-}
-
-apr_time_t scim_kv_now(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return apr_time_from_sec(now.tv_sec) + now.tv_nsec / 1000;
 }

@@ -76,14 +76,6 @@ typedef struct memory_cursor {
     unsigned char key[SCIM_KV_MAX_KEY];
 } memory_cursor;
 
-static int compare(scim_slice a, scim_slice b)
-{
-    apr_size_t common = a.len < b.len ? a.len : b.len;
-    int order = common ? memcmp(a.data, b.data, common) : 0;
-
-    return order ? order : (a.len > b.len) - (a.len < b.len);
-}
-
 static entry *entry_make(scim_slice key, scim_slice value)
 {
     entry *made = scim_heap_checked(malloc(sizeof(*made) + key.len + value.len));
@@ -149,7 +141,7 @@ static void split(const node *tree, scim_slice key, node **less, node **more)
         *less = *more = NULL;
         return;
     }
-    order = compare(key, tree->entry->key);
+    order = scim_kv_compare(key, tree->entry->key);
     if (order == 0) {
         *less = retain(tree->left);
         *more = retain(tree->right);
@@ -184,7 +176,7 @@ static node *merge(node *less, node *more)
 static const entry *find(const node *tree, scim_slice key)
 {
     while (tree) {
-        int order = compare(key, tree->entry->key);
+        int order = scim_kv_compare(key, tree->entry->key);
 
         if (order == 0) {
             return tree->entry;
@@ -200,7 +192,7 @@ static const entry *find_over(const node *tree, scim_slice key, bool equal)
     const entry *best = NULL;
 
     while (tree) {
-        int order = compare(tree->entry->key, key);
+        int order = scim_kv_compare(tree->entry->key, key);
 
         if (order > 0 || (equal && order == 0)) {
             best = tree->entry;
@@ -217,7 +209,7 @@ static const entry *find_under(const node *tree, scim_slice key)
     const entry *best = NULL;
 
     while (tree) {
-        if (compare(tree->entry->key, key) < 0) {
+        if (scim_kv_compare(tree->entry->key, key) < 0) {
             best = tree->entry;
             tree = tree->right;
         } else {

@@ -84,11 +84,15 @@ typedef struct pgsql_kv {
     char *seen; /* the last state */
     apr_uint64_t state;
     apr_time_t away; /* since when; 0: it is not */
-    unsigned int epoch;
     char fault[512];
 } pgsql_kv;
 
-typedef enum work_kind { WORK_VIEW, WORK_UPDATE, WORK_ALONE } work_kind;
+typedef enum work_kind {
+    WORK_VIEW,
+    WORK_UPDATE,
+    WORK_ALONE,    /* an update besides which nobody else writes */
+    WORK_EXCLUSIVE /* likewise, by its own wish */
+} work_kind;
 
 /* A transaction of the server. */
 typedef struct work {
@@ -96,7 +100,6 @@ typedef struct work {
     work_kind kind;
     pg_session *session; /* NULL: nothing was asked so far */
     bool begun;
-    bool epochal; /* of an update that is alone by its own wish */
     apr_uint64_t state, epoch;
     apr_time_t until;
     pg_failure failure; /* the first */
@@ -170,7 +173,7 @@ static void note_fault(pgsql_kv *kv, const char *text, bool away)
     pthread_mutex_lock(&kv->lock);
     apr_snprintf(kv->fault, sizeof(kv->fault), "%s: %s", kv->target.name, text);
     if (away) {
-        kv->away = scim_kv_now();
+        kv->away = scim_time_steady();
     }
     pthread_mutex_unlock(&kv->lock);
 }
@@ -179,7 +182,7 @@ static void note_fault(pgsql_kv *kv, const char *text, bool away)
  * wait for the same answer. */
 static bool just_away(pgsql_kv *kv)
 {
-    apr_time_t now = scim_kv_now();
+    apr_time_t now = scim_time_steady();
     bool away;
 
     pthread_mutex_lock(&kv->lock);
@@ -329,7 +332,7 @@ static int send_begin(work *w)
     bool weak = atomic_load(&w->kv->weak);
 
     pg_send(w->session, view ? PG_BEGIN_VIEW : weak ? PG_BEGIN_WEAK : PG_BEGIN_UPDATE, 0, NULL);
-    if (w->kind == WORK_ALONE) {
+    if (w->kind >= WORK_ALONE) {
         pg_send(w->session, PG_LOCK, 0, NULL);
     } else if (view && w->session->states) {
         pg_send(w->session, PG_STATE, 0, NULL);
@@ -413,7 +416,7 @@ static bool exchange(work *w, question *questions, int count, pg_failure *failur
     pg_failure other;
     bool done;
 
-    w->until = scim_kv_now() + w->kv->timeout + LATER;
+    w->until = scim_time_steady() + w->kv->timeout + LATER;
 
     for (int i = 0; i < count; i++) {
         pg_send(w->session, questions[i].statement, questions[i].count, questions[i].params);
@@ -568,10 +571,10 @@ static void pgsql_expect(scim_kv_txn *base, const scim_kv_wish *wishes, int coun
 
 static scim_slice number_slice(scim_kv_txn *txn, apr_int64_t number)
 {
-    unsigned char *bytes = scim_kv_scratch(txn, PG_NUMBER);
+    unsigned char *bytes = scim_kv_scratch(txn, SCIM_KV_COUNTER);
 
-    pg_encode(bytes, number);
-    return (scim_slice){bytes, PG_NUMBER};
+    scim_kv_encode_counter(bytes, number);
+    return (scim_slice){bytes, SCIM_KV_COUNTER};
 }
 
 /* Columns: the value, the sum of what was added to it, how many. */
@@ -691,7 +694,7 @@ static scim_kv_rc show(pgsql_txn *txn, const pg_row *row, scim_slice *value)
         return SCIM_KV_NOTFOUND;
     case PG_ROW_ADD:
         number = row->present ? scim_kv_counter(row->stored) : 0;
-        if ((row->present && row->stored.len != PG_NUMBER) ||
+        if ((row->present && row->stored.len != SCIM_KV_COUNTER) ||
             __builtin_add_overflow(number, row->amount, &number)) {
             return SCIM_KV_CORRUPT;
         }
@@ -766,7 +769,7 @@ static scim_kv_rc pgsql_put(scim_kv_txn *base, scim_slice key, scim_slice value,
     }
     row->put = pg_copy(base, value);
     row->fresh = bold || (row->fresh && row->write == PG_ROW_PUT);
-    row->clear = row->known ? row->added : value.len == PG_NUMBER && !row->fresh;
+    row->clear = row->known ? row->added : value.len == SCIM_KV_COUNTER && !row->fresh;
     pg_rows_write(&txn->rows, row, PG_ROW_PUT);
     return SCIM_KV_OK;
 }
@@ -807,7 +810,7 @@ static scim_kv_rc add_here(pgsql_txn *txn, pg_row *row, apr_int64_t amount, apr_
     bool there = row->write == PG_ROW_PUT;
     apr_int64_t number = there ? scim_kv_counter(row->put) : 0;
 
-    if (there && row->put.len != PG_NUMBER) {
+    if (there && row->put.len != SCIM_KV_COUNTER) {
         return SCIM_KV_CORRUPT;
     }
     if (__builtin_add_overflow(number, amount, &number)) {
@@ -825,7 +828,7 @@ static scim_kv_rc add_to_stored(pgsql_txn *txn, pg_row *row, apr_int64_t amount,
     apr_int64_t total = row->write == PG_ROW_ADD ? row->amount : 0;
     apr_int64_t stored = row->known && row->present ? scim_kv_counter(row->stored) : 0;
 
-    if (row->known && row->present && row->stored.len != PG_NUMBER) {
+    if (row->known && row->present && row->stored.len != SCIM_KV_COUNTER) {
         return SCIM_KV_CORRUPT;
     }
     if (__builtin_add_overflow(total, amount, &total) ||
@@ -915,7 +918,7 @@ static scim_slice fetched_key(const pgsql_cursor *cursor)
 static void skip_passed(pgsql_cursor *cursor)
 {
     while (cursor->at < PQntuples(cursor->fetched)) {
-        int order = pg_compare(fetched_key(cursor), cursor->key);
+        int order = scim_kv_compare(fetched_key(cursor), cursor->key);
 
         if (cursor->place == UNPLACED || (cursor->backward ? order < 0 : order > 0) ||
             (order == 0 && !cursor->backward && cursor->place == BEFORE_KEY)) {
@@ -929,7 +932,7 @@ static const ahead *find_ahead(const pgsql_txn *txn, scim_slice key, apr_size_t 
 {
     const ahead *one = txn->ahead;
 
-    while (one && (one->prefix != prefix || pg_compare(one->key, key))) {
+    while (one && (one->prefix != prefix || scim_kv_compare(one->key, key))) {
         one = one->next;
     }
     return one;
@@ -975,7 +978,7 @@ static scim_slice end_of(scim_kv_txn *txn, scim_slice prefix)
 static scim_kv_rc fetch(pgsql_cursor *cursor)
 {
     scim_kv_txn *txn = cursor->base.txn;
-    unsigned char limit[PG_NUMBER];
+    unsigned char limit[SCIM_KV_COUNTER];
     bool nowhere = cursor->place == UNPLACED;
     scim_slice params[3] = {cursor->key, {limit, sizeof(limit)}, cursor->within};
     pg_statement statement = cursor->backward          ? PG_BEFORE
@@ -987,7 +990,7 @@ static scim_kv_rc fetch(pgsql_cursor *cursor)
     if (borrow_ahead(cursor)) {
         return SCIM_KV_OK;
     }
-    pg_encode(limit, cursor->size);
+    scim_kv_encode_counter(limit, cursor->size);
     if (cursor->passed.len) {
         statement = cursor->backward ? PG_BEFORE : PG_AFTER;
         params[0] = cursor->passed;
@@ -1063,7 +1066,7 @@ static const pg_row *peek_written(const pgsql_cursor *cursor, bool backward)
         if (backward) {
             at--;
         } else if (cursor->place == AT_KEY && at < rows->count &&
-                   !pg_compare(rows->rows[at]->key, cursor->key)) {
+                   !scim_kv_compare(rows->rows[at]->key, cursor->key)) {
             at++;
         }
     }
@@ -1138,7 +1141,7 @@ static scim_kv_rc move(pgsql_cursor *cursor, bool backward, scim_slice *key, sci
         if (rc != SCIM_KV_OK) {
             return rc;
         }
-        order = written ? pg_compare(written->key, fetched_key(cursor)) : 0;
+        order = written ? scim_kv_compare(written->key, fetched_key(cursor)) : 0;
         if (written && (backward ? order > 0 : order < 0)) {
             written->known = true;
             return arrive(cursor, written, key, value);
@@ -1240,10 +1243,10 @@ static void take_wished(pgsql_txn *txn, const question *asked, pg_row *row, apr_
 static void pgsql_expect(scim_kv_txn *base, const scim_kv_wish *wishes, int count)
 {
     pgsql_txn *txn = txn_of(base);
-    unsigned char limit[PG_NUMBER];
+    unsigned char limit[SCIM_KV_COUNTER];
     wished w = {.count = 0};
 
-    pg_encode(limit, FETCH_AHEAD);
+    scim_kv_encode_counter(limit, FETCH_AHEAD);
     for (int i = 0; i < count; i++) {
         if (wishes[i].prefix) {
             wish_range(&w, txn, &wishes[i], (scim_slice){limit, sizeof(limit)});
@@ -1268,7 +1271,7 @@ static scim_kv_rc pgsql_append(scim_kv_txn *base, scim_slice key, scim_slice val
 
     /* What it appended itself is the last of all. */
     if (!txn->at_end || !txn->rows.count ||
-        pg_compare(txn->rows.rows[txn->rows.count - 1]->key, key) >= 0 ||
+        scim_kv_compare(txn->rows.rows[txn->rows.count - 1]->key, key) >= 0 ||
         txn->rows.rows[txn->rows.count - 1]->write != PG_ROW_PUT) {
         cursor = (pgsql_cursor *)pgsql_cursor_open(base);
         rc = pgsql_seek(&cursor->base, key, &ignored, &ignored);
@@ -1323,7 +1326,7 @@ static scim_kv_rc view_inside(pgsql_kv *kv, work *w, scim_kv_fn fn, void *baton)
 static scim_kv_rc pgsql_view(scim_kv *base, scim_kv_fn fn, void *baton)
 {
     pgsql_kv *kv = store_of(base);
-    work w = {.kv = kv, .kind = WORK_VIEW, .until = scim_kv_now() + kv->timeout};
+    work w = {.kv = kv, .kind = WORK_VIEW};
     pgsql_txn *outer = around(kv);
     scim_kv_rc rc;
 
@@ -1344,7 +1347,7 @@ static scim_kv_rc pgsql_view(scim_kv *base, scim_kv_fn fn, void *baton)
 
 static int send_row(const work *w, const pg_row *row, scim_slice mark)
 {
-    unsigned char amount[PG_NUMBER];
+    unsigned char amount[SCIM_KV_COUNTER];
     scim_slice put[2] = {row->key, row->put};
     scim_slice add[3] = {row->key, {amount, sizeof(amount)}, mark};
     bool zero = row->write == PG_ROW_ADD && !(row->known && row->present);
@@ -1367,7 +1370,7 @@ static int send_row(const work *w, const pg_row *row, scim_slice mark)
         if (zero) {
             pg_send(w->session, PG_ZERO, 1, &row->key);
         }
-        pg_encode(amount, row->amount);
+        scim_kv_encode_counter(amount, row->amount);
         pg_send(w->session, PG_ADD, 3, add);
     }
     return 1 + zero + clear;
@@ -1378,14 +1381,14 @@ static int send_all(work *w, const pg_rows *rows, scim_slice mark)
 {
     int count = 0;
 
-    if (w->kind != WORK_ALONE) {
+    if (w->kind < WORK_ALONE) {
         pg_send(w->session, PG_JOIN, 0, NULL);
         count++;
     }
     for (int i = 0; i < rows->count; i++) {
         count += send_row(w, rows->rows[i], mark);
     }
-    if (w->epochal) {
+    if (w->kind == WORK_EXCLUSIVE) {
         pg_send(w->session, PG_NEXT_EPOCH, 0, NULL);
         count++;
     }
@@ -1546,10 +1549,10 @@ static void wait_a_little(int tries)
 /* What became of a commit: OK, or a failure that says whether it may be tried again. */
 static scim_kv_rc resolve(pgsql_kv *kv, scim_slice mark, pg_failure *failure)
 {
-    apr_time_t until = scim_kv_now() + kv->timeout;
+    apr_time_t until = scim_time_steady() + kv->timeout;
     pg_failure other = {.rc = SCIM_KV_BUSY};
 
-    for (int tries = 0; scim_kv_now() < until; tries++) {
+    for (int tries = 0; scim_time_steady() < until; tries++) {
         switch (decide_fate(kv, mark, until, &other)) {
         case FATE_DONE:
             return SCIM_KV_OK;
@@ -1575,11 +1578,11 @@ static scim_kv_rc commit(pgsql_txn *txn, pg_failure *failure)
     if (!make_mark(bytes)) {
         return SCIM_KV_IO;
     }
-    if (!w->begun && begin_now(w) != SCIM_KV_OK) {
+    if (begin_now(w) != SCIM_KV_OK) {
         *failure = w->failure;
         return failure->rc;
     }
-    w->until = scim_kv_now() + w->kv->timeout + LATER;
+    w->until = scim_time_steady() + w->kv->timeout + LATER;
     switch (read_commit(w, send_all(w, &txn->rows, mark), failure)) {
     case COMMIT_DONE:
         w->begun = false;
@@ -1621,24 +1624,14 @@ static scim_kv_rc keep(pgsql_txn *txn, attempt *out)
     return rc;
 }
 
-typedef enum manner {
-    MANNER_FREE,
-    MANNER_ALONE,
-    MANNER_EXCLUSIVE /* alone, and by its own wish */
-} manner;
-
-static attempt try_update(pgsql_kv *kv, manner how, bool bold, const scim_kv_job *job)
+static attempt try_update(pgsql_kv *kv, work_kind kind, bool bold, const scim_kv_job *job)
 {
-    work_kind kind = how == MANNER_FREE ? WORK_UPDATE : WORK_ALONE;
-    work w = {.kv = kv,
-              .kind = kind,
-              .epochal = how == MANNER_EXCLUSIVE,
-              .until = scim_kv_now() + kv->timeout};
+    work w = {.kv = kv, .kind = kind};
     pgsql_txn txn = {.base = {.kv = &kv->base, .writable = true, .bold = bold}, .work = &w};
     attempt out = {.rc = SCIM_KV_OK};
 
     /* Others are kept away before its function runs, which may do so but once. */
-    if (kind == WORK_ALONE) {
+    if (kind >= WORK_ALONE) {
         out.rc = begin_now(&w);
     }
     if (out.rc == SCIM_KV_OK) {
@@ -1660,10 +1653,19 @@ static attempt try_update(pgsql_kv *kv, manner how, bool bold, const scim_kv_job
     return out;
 }
 
+static scim_kv_rc count_update(pgsql_kv *kv, const attempt *tried)
+{
+    if (tried->rc == SCIM_KV_OK) {
+        atomic_fetch_add(&kv->updates, 1);
+        atomic_fetch_add(&kv->commits, tried->written);
+    }
+    return tried->rc;
+}
+
 /* The first tries are free; who still finds others in the way has them wait. */
 static scim_kv_rc run_job(pgsql_kv *kv, const scim_kv_job *job)
 {
-    apr_time_t until = scim_kv_now() + kv->timeout;
+    apr_time_t until = scim_time_steady() + kv->timeout;
     attempt tried;
     bool bold = true;
     int tries = 0;
@@ -1675,21 +1677,17 @@ static scim_kv_rc run_job(pgsql_kv *kv, const scim_kv_job *job)
         if (rc != SCIM_KV_OK) {
             return rc;
         }
-        tried = try_update(kv, alone ? MANNER_ALONE : MANNER_FREE, bold, job);
+        tried = try_update(kv, alone ? WORK_ALONE : WORK_UPDATE, bold, job);
         bold = bold && !tried.exists;
         if (alone) {
             pthread_mutex_unlock(&kv->writer);
         }
-        if (!tried.again || ++tries >= MAX_TRIES || scim_kv_now() >= until) {
+        if (!tried.again || ++tries >= MAX_TRIES || scim_time_steady() >= until) {
             break;
         }
         wait_a_little(tries);
     }
-    if (tried.rc == SCIM_KV_OK) {
-        atomic_fetch_add(&kv->updates, 1);
-        atomic_fetch_add(&kv->commits, tried.written);
-    }
-    return tried.rc;
+    return count_update(kv, &tried);
 }
 
 static void keep_house(pgsql_kv *kv);
@@ -1725,11 +1723,9 @@ static scim_kv_rc pgsql_update_exclusive(scim_kv *base, scim_kv_fn fn, void *bat
     if (rc != SCIM_KV_OK) {
         return rc;
     }
-    tried = try_update(kv, MANNER_EXCLUSIVE, false, &job);
+    tried = try_update(kv, WORK_EXCLUSIVE, false, &job);
     pthread_mutex_unlock(&kv->writer);
-    if (tried.rc == SCIM_KV_OK) {
-        atomic_fetch_add(&kv->updates, 1);
-        atomic_fetch_add(&kv->commits, tried.written);
+    if (count_update(kv, &tried) == SCIM_KV_OK) {
         keep_house(kv);
     }
     return tried.rc;
@@ -1781,7 +1777,7 @@ static void fold(pgsql_kv *kv)
         scim_slice key = pg_bytes(parts, i, 0);
         const scim_kv_job job = {.fn = add_up, .baton = &key};
 
-        try_update(kv, MANNER_FREE, false, &job);
+        try_update(kv, WORK_UPDATE, false, &job);
     }
     PQclear(parts);
 }
@@ -1789,7 +1785,7 @@ static void fold(pgsql_kv *kv)
 /* What fails here is done another time, by whoever comes across it. */
 static void keep_house(pgsql_kv *kv)
 {
-    long long last = atomic_load(&kv->kept), now = scim_kv_now();
+    long long last = atomic_load(&kv->kept), now = scim_time_steady();
     bool due = last > now || now - last >= HOUSE_INTERVAL;
 
     if (due && atomic_compare_exchange_strong(&kv->kept, &last, now)) {
@@ -1833,7 +1829,7 @@ static scim_kv_rc read_number(work *w, pg_statement statement, apr_int64_t *firs
 static scim_kv_rc pgsql_statistics(scim_kv *base, scim_kv_stat *out)
 {
     pgsql_kv *kv = store_of(base);
-    work w = {.kv = kv, .kind = WORK_VIEW, .until = scim_kv_now() + kv->timeout};
+    work w = {.kv = kv, .kind = WORK_VIEW};
     apr_int64_t entries, size, ignored;
     scim_kv_rc rc = read_number(&w, PG_ESTIMATE, &entries, &size);
 
@@ -1907,14 +1903,12 @@ static scim_kv_rc pgsql_examine(scim_kv *base, const scim_kv_examiner *to)
     scim_kv_rc rc;
     bool more = true;
 
-    w.until = scim_kv_now() + kv->timeout;
     rc = read_number(&w, PG_PATIENT, &ignored, &ignored);
     if (rc == SCIM_KV_OK) {
         rc = read_number(&w, PG_ESTIMATE, &total, &ignored);
     }
     total = total > 0 ? total : 0;
     while (rc == SCIM_KV_OK && more) {
-        w.until = scim_kv_now() + kv->timeout;
         rc = hand_some(&w, to, &behind, room, &more);
         done += FETCH_MOST;
         if (to->progress && rc == SCIM_KV_OK) {

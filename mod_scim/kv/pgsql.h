@@ -9,6 +9,8 @@
 
 #include <libpq-fe.h>
 
+#include "scim/time.h"
+
 #include "engine.h"
 
 /*
@@ -60,14 +62,13 @@ typedef struct pg_failure {
 } pg_failure;
 
 typedef struct pg_session {
-    PGconn *conn;       /* in pipeline mode; NULL: not connected */
-    bool fresh;         /* connected for who has it now */
-    bool lost;          /* not to be used again */
-    bool states;        /* PG_STATE is there */
-    bool warned;        /* the server has warned since the last pg_sync */
-    unsigned int owed;  /* answers up to so many synchronisations are still to come, and
-                           nobody wants them */
-    unsigned int epoch; /* of the last connect of its store */
+    PGconn *conn;      /* in pipeline mode; NULL: not connected */
+    bool fresh;        /* connected for who has it now */
+    bool lost;         /* not to be used again */
+    bool states;       /* PG_STATE is there */
+    bool warned;       /* the server has warned since the last pg_sync */
+    unsigned int owed; /* answers up to so many synchronisations are still to come, and
+                          nobody wants them */
 } pg_session;
 
 /* A connection string in parts, with what it leaves open filled in, in pool.
@@ -100,9 +101,6 @@ void pg_forget(pg_session *session);
 
 scim_slice pg_bytes(const PGresult *result, int row, int column);
 apr_int64_t pg_number(const PGresult *result, int row, int column);
-/* A number as a parameter. */
-#define PG_NUMBER 8
-void pg_encode(unsigned char bytes[PG_NUMBER], apr_int64_t number);
 
 /*
  * Rows: in the order of their keys, in the memory of their transaction.
@@ -138,7 +136,6 @@ pg_row *pg_rows_find(const pg_rows *rows, scim_slice key);
 pg_row *pg_rows_make(pg_rows *rows, scim_kv_txn *txn, scim_slice key);
 void pg_rows_write(pg_rows *rows, pg_row *row, pg_write write);
 
-int pg_compare(scim_slice a, scim_slice b);
 scim_slice pg_copy(scim_kv_txn *txn, scim_slice bytes);
 
 #endif

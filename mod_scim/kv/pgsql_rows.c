@@ -9,14 +9,6 @@
 
 #include "pgsql.h"
 
-int pg_compare(scim_slice a, scim_slice b)
-{
-    apr_size_t common = a.len < b.len ? a.len : b.len;
-    int order = common ? memcmp(a.data, b.data, common) : 0;
-
-    return order ? order : (a.len > b.len) - (a.len < b.len);
-}
-
 scim_slice pg_copy(scim_kv_txn *txn, scim_slice bytes)
 {
     void *copy = scim_kv_scratch(txn, bytes.len);
@@ -31,13 +23,13 @@ int pg_rows_place(const pg_rows *rows, scim_slice key)
 {
     int low = 0, high = rows->count;
 
-    if (high && pg_compare(rows->rows[high - 1]->key, key) < 0) {
+    if (high && scim_kv_compare(rows->rows[high - 1]->key, key) < 0) {
         return high;
     }
     while (low < high) {
         int middle = low + (high - low) / 2;
 
-        if (pg_compare(rows->rows[middle]->key, key) < 0) {
+        if (scim_kv_compare(rows->rows[middle]->key, key) < 0) {
             low = middle + 1;
         } else {
             high = middle;
@@ -50,8 +42,9 @@ pg_row *pg_rows_find(const pg_rows *rows, scim_slice key)
 {
     int place = pg_rows_place(rows, key);
 
-    return place < rows->count && !pg_compare(rows->rows[place]->key, key) ? rows->rows[place]
-                                                                           : NULL;
+    return place < rows->count && !scim_kv_compare(rows->rows[place]->key, key)
+               ? rows->rows[place]
+               : NULL;
 }
 
 static void grow(pg_rows *rows, scim_kv_txn *txn)
@@ -71,7 +64,7 @@ pg_row *pg_rows_make(pg_rows *rows, scim_kv_txn *txn, scim_slice key)
     int place = pg_rows_place(rows, key);
     pg_row *row;
 
-    if (place < rows->count && !pg_compare(rows->rows[place]->key, key)) {
+    if (place < rows->count && !scim_kv_compare(rows->rows[place]->key, key)) {
         return rows->rows[place];
     }
     if (rows->count == rows->room) {

@@ -280,7 +280,7 @@ static bool wait_for(PGconn *conn, bool writable, apr_time_t until)
 {
     struct pollfd fd = {.fd = PQsocket(conn),
                         .events = (short)(POLLIN | (writable ? POLLOUT : 0))};
-    apr_interval_time_t left = until - scim_kv_now();
+    apr_interval_time_t left = until - scim_time_steady();
 
     return left > 0 && fd.fd >= 0 &&
            (poll(&fd, 1, (int)(left / 1000) + 1) >= 0 || errno == EINTR);
@@ -452,13 +452,6 @@ apr_int64_t pg_number(const PGresult *result, int row, int column)
                                             : scim_kv_counter(pg_bytes(result, row, column));
 }
 
-void pg_encode(unsigned char bytes[PG_NUMBER], apr_int64_t number)
-{
-    for (int i = 0; i < PG_NUMBER; i++) {
-        bytes[i] = (unsigned char)((apr_uint64_t)number >> 8 * (PG_NUMBER - 1 - i));
-    }
-}
-
 /*
  * Connecting
  */
@@ -544,7 +537,7 @@ static bool prepare(pg_session *session, pg_statement from, pg_statement to, apr
 static bool set_up(pg_session *session, const pg_target *target, bool create,
                    pg_failure *failure)
 {
-    apr_time_t until = scim_kv_now() + target->timeout;
+    apr_time_t until = scim_time_steady() + target->timeout;
     char limit[24];
 
     if (!PQenterPipelineMode(session->conn) || PQsetnonblocking(session->conn, 1)) {

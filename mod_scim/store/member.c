@@ -630,9 +630,6 @@ static void wish_named(const planning *p)
     scim_key key;
     int type;
 
-    if (!scim_kv_far(w.txn)) {
-        return;
-    }
     for (i = apr_hash_first(p->view->pool, p->named); i; i = apr_hash_next(i)) {
         const wanted *named;
 
@@ -655,7 +652,9 @@ static const scim_error *plan_named(planning *p)
 {
     apr_hash_index_t *i;
 
-    wish_named(p);
+    if (scim_kv_far(p->view->txn)) {
+        wish_named(p);
+    }
     for (i = apr_hash_first(p->view->pool, p->named); i; i = apr_hash_next(i)) {
         wanted *w;
 

@@ -1074,9 +1074,6 @@ static void wish_query(const search *s)
     scim_key key;
     int i;
 
-    if (!scim_kv_far(w.txn)) {
-        return;
-    }
     if (!s->query->after && s->query->start < 2 && s->query->count) {
         wish_part(&w, s, &s->query->parts[0]);
     }
@@ -1100,7 +1097,9 @@ const scim_error *scim_resource_query(scim_page *out, scim_view *view,
                 .out = out};
 
     memset(out, 0, sizeof(*out));
-    wish_query(&s);
+    if (scim_kv_far(view->txn)) {
+        wish_query(&s);
+    }
     SCIM_ERR(scim_tenant_check(view, tenant));
     apr_pool_create(&s.scratch, view->pool);
     if (query->parts[0].sort) {

@@ -524,9 +524,6 @@ static void wish_prepare(const mutation *m, scim_kv_txn *txn)
     wishes w = {.txn = txn};
     scim_key key;
 
-    if (!scim_kv_far(txn)) {
-        return;
-    }
     store_system_key(&key, "format");
     wish_key(&w, &key);
     wish_tenant(&w, m->tenant);
@@ -560,7 +557,9 @@ static const scim_error *prepare(scim_view *view, void *baton)
     m->fate = FATE_RELEASE;
     m->then = SCIM_ON_DELETE_KEEP;
     m->edges = 0;
-    wish_prepare(m, view->txn);
+    if (scim_kv_far(view->txn)) {
+        wish_prepare(m, view->txn);
+    }
     SCIM_ERR(scim_tenant_check(&own, m->tenant));
     m->epoch = 0;
     if (!scim_kv_writable(view->txn) && scim_kv_epoch(view->txn)) {
@@ -864,9 +863,6 @@ static void wish_apply(const mutation *m, scim_kv_txn *txn)
     wishes w = {.txn = txn};
     scim_key key;
 
-    if (!scim_kv_far(txn)) {
-        return;
-    }
     /* Whether it is the same comes with what is wished for. */
     if (!m->epoch) {
         store_system_key(&key, "format");
@@ -893,13 +889,15 @@ static void wish_apply(const mutation *m, scim_kv_txn *txn)
 
 static scim_kv_rc check_all(mutation *m, scim_kv_txn *txn)
 {
-    scim_kv_rc rc;
+    scim_kv_rc rc = SCIM_KV_OK;
     int i;
 
-    wish_apply(m, txn);
-    rc = same_epoch(m, txn) ? SCIM_KV_OK : store_check_format(txn);
-    if (rc == SCIM_KV_OK && !same_epoch(m, txn)) {
-        rc = check_tenant(m, txn);
+    if (scim_kv_far(txn)) {
+        wish_apply(m, txn);
+    }
+    if (!same_epoch(m, txn)) {
+        rc = store_check_format(txn);
+        rc = rc == SCIM_KV_OK ? check_tenant(m, txn) : rc;
     }
     if (rc == SCIM_KV_OK && m->kind == MUTATION_CREATE && scim_kv_far(txn)) {
         rc = anchor_check(&m->run, txn, m->tenant, m->type);
